@@ -1,0 +1,417 @@
+//! The event bus: one total order. It gives ids, hands groups of events to the journal, and delivers what was committed.
+//!
+//! While one group is being committed the next one gathers, so the size of a commit follows the load and no event waits
+//! for a timer. An event enters the ring only when it is committed: nobody sees what a crash could take back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use actix::fut::wrap_future;
+use actix::{
+    Actor, ActorFutureExt as _, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, MailboxError, Message, MessageResult,
+};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::admission::Admission;
+use super::journal::{Append, Journal};
+use super::supervision::Panics;
+use super::wake::Subscriber;
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::event::{Draft, Event};
+use crate::domain::id::{EventId, IdSequence};
+use crate::domain::ring::Ring;
+use crate::storage::{Duplicate, StorageError};
+
+/// The bus's name in logs and `/health`.
+pub const NAME: &str = "event_bus";
+
+/// A commit takes at most so many events, so that the first of them does not wait for too long.
+const MAX_GROUP: usize = 8_192;
+
+/// What became of one event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its id; that of the first one if it was posted before.
+    pub id: EventId,
+    /// Whether it was posted before.
+    pub duplicate: bool,
+}
+
+/// Why events were not taken. None of the batch is in the journal, but for `Unknown`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The queue stayed full.
+    #[error("too many events are waiting to be journalled")]
+    Full,
+    /// The service is stopping.
+    #[error("the service is stopping")]
+    Stopping,
+    /// The journal cannot be written.
+    #[error("the journal cannot be written")]
+    Journal(StorageError),
+    /// An internal error hid what became of them.
+    #[error("it is not known whether the events were journalled")]
+    Unknown,
+}
+
+/// What became of a batch, event by event.
+pub type Published = Result<Vec<Receipt>, PublishError>;
+
+/// Events in each of the last seconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rate {
+    second: i64,
+    /// The current second's events, then those of the seconds before it.
+    counts: [u64; RATE_SECONDS + 1],
+}
+
+/// Whole seconds over which the rate is averaged.
+const RATE_SECONDS: usize = 5;
+
+impl Rate {
+    fn count(&mut self, now: Timestamp, events: u64) {
+        self.turn(now);
+        if let Some(current) = self.counts.first_mut() {
+            *current += events;
+        }
+    }
+
+    /// Events a second, averaged over the last whole seconds.
+    pub fn per_second(&mut self, now: Timestamp) -> f64 {
+        self.turn(now);
+        let whole: u64 = self.counts.iter().skip(1).sum();
+        whole as f64 / RATE_SECONDS as f64
+    }
+
+    fn turn(&mut self, now: Timestamp) {
+        let second = now.micros().div_euclid(1_000_000);
+        let passed = usize::try_from(second.saturating_sub(self.second)).unwrap_or(0).min(self.counts.len());
+        self.counts.rotate_right(passed);
+        self.counts.iter_mut().take(passed).for_each(|count| *count = 0);
+        self.second = self.second.max(second);
+    }
+}
+
+/// Counters that routes read.
+#[derive(Debug, Default)]
+pub struct BusCounters {
+    /// Events committed and delivered since the start.
+    pub published: AtomicU64,
+    /// Events that were posted before.
+    pub duplicates: AtomicU64,
+    /// Events that the journal did not take.
+    pub failed: AtomicU64,
+    /// Events committed in the last seconds.
+    pub rate: Mutex<Rate>,
+}
+
+/// The actor.
+pub struct EventBus {
+    ids: IdSequence,
+    clock: Clock,
+    ring: Arc<Ring>,
+    journal: Addr<Journal>,
+    subscribers: Vec<Subscriber>,
+    /// Batches that wait for the next commit.
+    waiting: Vec<Job>,
+    /// Whether a commit is under way.
+    committing: bool,
+    stopping: bool,
+    /// Who waits for the last commit.
+    drained: Vec<oneshot::Sender<()>>,
+    counters: Arc<BusCounters>,
+    panics: Panics,
+}
+
+/// A batch on its way to the journal.
+struct Job {
+    events: Vec<Arc<Event>>,
+    reply: oneshot::Sender<Published>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Publish these events.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Publish {
+    drafts: Vec<Draft>,
+    reply: oneshot::Sender<Published>,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Tell this subscriber when the ring moves.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Subscribe(pub Subscriber);
+
+/// Empty the ring; the journal stays.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+struct ClearRing;
+
+/// Refuse new events, and answer when those that were taken are committed.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "oneshot::Receiver<()>")]
+struct Drain;
+
+impl EventBus {
+    fn accept(&mut self, publish: Publish) {
+        let Publish { drafts, reply, permit } = publish;
+        if self.stopping {
+            // a sender that is gone needs no answer, here and below
+            let _ = reply.send(Err(PublishError::Stopping));
+            return;
+        }
+        let now = self.clock.now();
+        let events = drafts.into_iter().map(|draft| Arc::new(draft.stamp(self.ids.next(now)))).collect();
+        self.waiting.push(Job { events, reply, _permit: permit });
+    }
+
+    /// Hands the next group to the journal, if it is free.
+    fn commit_next(&mut self, ctx: &mut Context<Self>) {
+        if self.committing || self.waiting.is_empty() {
+            if !self.committing {
+                for waiter in self.drained.drain(..) {
+                    let _ = waiter.send(());
+                }
+            }
+            return;
+        }
+        let mut events = 0;
+        let jobs = self.waiting.iter().take_while(|job| {
+            let fits = events == 0 || events + job.events.len() <= MAX_GROUP;
+            events += job.events.len();
+            fits
+        });
+        let count = jobs.count();
+        let group: Vec<Job> = self.waiting.drain(..count).collect();
+        let events = group.iter().flat_map(|job| job.events.iter().cloned()).collect();
+        self.committing = true;
+        let commit = wrap_future::<_, Self>(self.journal.send(Append(events)));
+        ctx.spawn(commit.map(move |outcome, bus, ctx| {
+            bus.committing = false;
+            // the journal works on the next group while this one is delivered
+            bus.commit_next(ctx);
+            let newest = group.last().and_then(|job| job.events.last()).map(|event| event.id());
+            let delivered = bus.panics.clone().guard(NAME, || bus.deliver(group, outcome));
+            if let (Err(_), Some(newest)) = (delivered, newest) {
+                // the ring may lack what was committed, so everybody goes on from the journal
+                bus.ring.forget(newest);
+                bus.wake();
+            }
+        }));
+    }
+
+    /// Puts what was committed into the ring, wakes the subscribers and answers the senders.
+    fn deliver(&mut self, group: Vec<Job>, outcome: Result<Result<Vec<Duplicate>, StorageError>, MailboxError>) {
+        let duplicates = match outcome {
+            Ok(Ok(duplicates)) => duplicates,
+            Ok(Err(error)) => return self.refuse(group, &PublishError::Journal(error)),
+            Err(_) => return self.refuse(group, &PublishError::Unknown),
+        };
+        let mut duplicates = duplicates.into_iter().peekable();
+        let mut index = 0;
+        let mut fresh = Vec::new();
+        let mut answers = Vec::with_capacity(group.len());
+        for job in group {
+            let mut receipts = Vec::with_capacity(job.events.len());
+            for event in job.events {
+                let duplicate = duplicates.next_if(|duplicate| duplicate.index == index);
+                index += 1;
+                receipts.push(match duplicate {
+                    Some(Duplicate { first, .. }) => Receipt { id: first, duplicate: true },
+                    None => {
+                        let id = event.id();
+                        fresh.push(event);
+                        Receipt { id, duplicate: false }
+                    }
+                });
+            }
+            answers.push((job.reply, receipts));
+        }
+        self.counters.published.fetch_add(fresh.len() as u64, Ordering::Relaxed);
+        self.counters.rate.lock().count(self.clock.now(), fresh.len() as u64);
+        self.counters.duplicates.fetch_add((index - fresh.len()) as u64, Ordering::Relaxed);
+        self.ring.append(fresh);
+        self.wake();
+        for (reply, receipts) in answers {
+            let _ = reply.send(Ok(receipts));
+        }
+    }
+
+    fn refuse(&self, group: Vec<Job>, error: &PublishError) {
+        for job in group {
+            self.counters.failed.fetch_add(job.events.len() as u64, Ordering::Relaxed);
+            let _ = job.reply.send(Err(error.clone()));
+        }
+    }
+
+    fn wake(&mut self) {
+        self.subscribers.retain(Subscriber::ring);
+    }
+}
+
+impl Actor for EventBus {
+    type Context = Context<Self>;
+}
+
+impl Handler<Publish> for EventBus {
+    type Result = ();
+
+    fn handle(&mut self, publish: Publish, ctx: &mut Self::Context) {
+        // a panic drops the reply, which the sender learns as `Unknown`; ids only ever moved ahead
+        let _ = self.panics.clone().guard(NAME, || self.accept(publish));
+        self.commit_next(ctx);
+    }
+}
+
+impl Handler<Subscribe> for EventBus {
+    type Result = ();
+
+    fn handle(&mut self, Subscribe(subscriber): Subscribe, _: &mut Self::Context) {
+        self.subscribers.push(subscriber);
+    }
+}
+
+impl Handler<ClearRing> for EventBus {
+    type Result = ();
+
+    fn handle(&mut self, _: ClearRing, _: &mut Self::Context) {
+        self.ring.clear();
+        self.wake();
+    }
+}
+
+impl Handler<Drain> for EventBus {
+    type Result = MessageResult<Drain>;
+
+    fn handle(&mut self, _: Drain, ctx: &mut Self::Context) -> Self::Result {
+        self.stopping = true;
+        let (done, waiter) = oneshot::channel();
+        self.drained.push(done);
+        self.commit_next(ctx);
+        MessageResult(waiter)
+    }
+}
+
+/// Publishes, subscribes and asks.
+#[derive(Debug, Clone)]
+pub struct EventBusHandle {
+    bus: Addr<EventBus>,
+    admission: Admission,
+    stopping: Arc<AtomicBool>,
+    counters: Arc<BusCounters>,
+}
+
+/// Bytes of one unit of the queue.
+const UNIT: usize = 1024;
+
+impl EventBusHandle {
+    /// Starts the bus on `arbiter`; ids go on behind `last`.
+    #[must_use]
+    pub fn start(
+        arbiter: &ArbiterHandle,
+        last: EventId,
+        clock: Clock,
+        ring: Arc<Ring>,
+        journal: Addr<Journal>,
+        queue_bytes: usize,
+        max_wait: std::time::Duration,
+        panics: Panics,
+    ) -> Self {
+        let counters = Arc::<BusCounters>::default();
+        let bus = EventBus {
+            ids: IdSequence::after(last),
+            clock,
+            ring,
+            journal,
+            subscribers: Vec::new(),
+            waiting: Vec::new(),
+            committing: false,
+            stopping: false,
+            drained: Vec::new(),
+            counters: Arc::clone(&counters),
+            panics,
+        };
+        let bus = EventBus::start_in_arbiter(arbiter, |_| bus);
+        Self { bus, admission: Admission::new(queue_bytes / UNIT, max_wait), stopping: Arc::default(), counters }
+    }
+
+    /// Waits for room, hands the batch to the bus, and returns what will become of it. Once this has returned, the
+    /// events are published even if nobody waits for the answer.
+    ///
+    /// # Errors
+    /// The queue stayed full, or the service is stopping.
+    pub async fn offer(&self, drafts: Vec<Draft>) -> Result<Pending, PublishError> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(PublishError::Stopping);
+        }
+        let bytes: usize = drafts.iter().map(Draft::size).sum();
+        let permit = self.admission.enter(bytes / UNIT + 1).await.map_err(|_| PublishError::Full)?;
+        let (reply, answer) = oneshot::channel();
+        self.bus.do_send(Publish { drafts, reply, permit });
+        Ok(Pending(answer))
+    }
+
+    /// Publishes a batch and waits until it is durable.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn publish(&self, drafts: Vec<Draft>) -> Published {
+        self.offer(drafts).await?.published().await
+    }
+
+    /// Tells `subscriber` from now on.
+    pub fn subscribe(&self, subscriber: Subscriber) {
+        self.bus.do_send(Subscribe(subscriber));
+    }
+
+    /// Empties the ring.
+    ///
+    /// # Errors
+    /// The bus is gone.
+    pub async fn clear_ring(&self) -> Result<(), PublishError> {
+        self.bus.send(ClearRing).await.map_err(|_| PublishError::Stopping)
+    }
+
+    /// Refuses new events from now on.
+    pub fn stop_intake(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Refuses new events and returns when those that were taken are committed.
+    pub async fn drain(&self) {
+        self.stop_intake();
+        if let Ok(drained) = self.bus.send(Drain).await {
+            // a bus that is gone has nothing to commit
+            let _ = drained.await;
+        }
+    }
+
+    /// The queue before the journal, in KiB.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn counters(&self) -> &BusCounters {
+        &self.counters
+    }
+}
+
+/// A batch that the bus has taken.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Published>);
+
+impl Pending {
+    /// Waits until the batch is durable, or is not going to be.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn published(self) -> Published {
+        self.0.await.unwrap_or(Err(PublishError::Unknown))
+    }
+}

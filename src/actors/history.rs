@@ -1,0 +1,247 @@
+//! Ring and journal as one history: questions are answered from both without a seam.
+//!
+//! The ring holds every committed event newer than its floor; the journal holds every committed event. A question first
+//! learns the floor together with what the ring has, so what the journal is then asked for is complete.
+
+use std::sync::Arc;
+
+use super::journal_reader::{JournalReaderHandle, ReadError};
+use crate::domain::clock::Clock;
+use crate::domain::event::{Event, write_block, write_json};
+use crate::domain::filter::Filter;
+use crate::domain::id::EventId;
+use crate::domain::ring::Ring;
+use crate::domain::sse::{Gap, GapReason};
+use crate::storage::{Page, Range, Stored};
+
+/// JSON of one answer, at most, beyond its first event.
+const MAX_ANSWER_BYTES: usize = 16 << 20;
+/// Events of one page that a stream catches up with.
+const CATCH_UP_EVENTS: usize = 1_000;
+
+/// All committed events.
+#[derive(Debug, Clone)]
+pub struct History {
+    ring: Arc<Ring>,
+    readers: JournalReaderHandle,
+    clock: Clock,
+}
+
+/// Which events are wanted, and which of them if there are too many.
+#[derive(Debug, Clone)]
+pub struct EventQuery {
+    /// Which.
+    pub filter: Filter,
+    /// Exclusive lower bound.
+    pub after: EventId,
+    /// Exclusive upper bound.
+    pub before: EventId,
+    /// The oldest of them; else the newest.
+    pub oldest_first: bool,
+    /// Most events.
+    pub limit: usize,
+}
+
+/// An event from either store.
+#[derive(Debug)]
+pub enum Found {
+    /// From the ring.
+    Recent(Arc<Event>),
+    /// From the journal.
+    Stored(Stored),
+}
+
+impl Found {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> EventId {
+        match self {
+            Self::Recent(event) => event.id(),
+            Self::Stored(stored) => stored.id,
+        }
+    }
+
+    /// Appends its JSON.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Recent(event) => out.extend_from_slice(event.json().as_bytes()),
+            Self::Stored(stored) => write_json(out, stored.id, &stored.tail),
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Recent(event) => event.json().len(),
+            Self::Stored(stored) => stored.tail.len(),
+        }
+    }
+}
+
+/// The answer to an [`EventQuery`].
+#[derive(Debug)]
+pub struct EventPage {
+    /// The events, oldest first.
+    pub events: Vec<Found>,
+    /// Where to go on, if there are more: the bound to use in the next query.
+    pub next: Option<EventId>,
+}
+
+/// What a stream gets from the journal.
+#[derive(Debug)]
+pub struct CatchUp {
+    /// SSE blocks.
+    pub blocks: Vec<u8>,
+    /// Behind which event the stream is now.
+    pub cursor: EventId,
+    /// Whether it was told that it missed something.
+    pub gap: bool,
+}
+
+impl History {
+    /// The history in `ring` and behind `readers`.
+    #[must_use]
+    pub fn new(ring: Arc<Ring>, readers: JournalReaderHandle, clock: Clock) -> Self {
+        Self { ring, readers, clock }
+    }
+
+    /// The ring.
+    #[must_use]
+    pub fn ring(&self) -> &Arc<Ring> {
+        &self.ring
+    }
+
+    /// Answers `query`.
+    ///
+    /// # Errors
+    /// The journal did not answer.
+    pub async fn query(&self, query: EventQuery) -> Result<EventPage, ReadError> {
+        if query.oldest_first { self.oldest(query).await } else { self.newest(query).await }
+    }
+
+    async fn newest(&self, query: EventQuery) -> Result<EventPage, ReadError> {
+        let EventQuery { filter, after, before, limit, .. } = query;
+        // one more than asked for tells whether there are more
+        let (recent, floor) = self.ring.last_matching(&filter, after, before, limit + 1);
+        let mut events: Vec<Found> = recent.into_iter().rev().map(Found::Recent).collect();
+        let mut complete = true;
+        if events.len() <= limit && after < floor {
+            let until = floor.min(before.before());
+            let wanted = limit + 1 - events.len();
+            let page =
+                self.page(Range { after, until, filter, newest_first: true, limit: wanted, max_bytes: MAX_ANSWER_BYTES }).await?;
+            events.extend(page.events.into_iter().map(Found::Stored));
+            complete = page.complete;
+        }
+        let cut = cut(&mut events, limit);
+        let next = if cut || !complete { events.last().map(Found::id) } else { None };
+        events.reverse();
+        Ok(EventPage { events, next })
+    }
+
+    async fn oldest(&self, query: EventQuery) -> Result<EventPage, ReadError> {
+        let EventQuery { filter, mut after, before, limit, .. } = query;
+        let mut events = Vec::new();
+        let mut complete = true;
+        loop {
+            let (recent, floor) = self.ring.first_matching(&filter, after, before, limit + 1 - events.len());
+            if after >= floor || after >= before.before() {
+                events.extend(recent.into_iter().map(Found::Recent));
+                break;
+            }
+            // the ring may have moved on when the journal has answered, so it is asked again afterwards
+            let until = floor.min(before.before());
+            let wanted = limit + 1 - events.len();
+            let range =
+                Range { after, until, filter: filter.clone(), newest_first: false, limit: wanted, max_bytes: MAX_ANSWER_BYTES };
+            let page = self.page(range).await?;
+            complete = page.complete;
+            events.extend(page.events.into_iter().map(Found::Stored));
+            if !complete || events.len() > limit {
+                break;
+            }
+            after = until;
+        }
+        let cut = cut(&mut events, limit);
+        let next = if cut || !complete { events.last().map(Found::id) } else { None };
+        Ok(EventPage { events, next })
+    }
+
+    /// The cursor behind which the newest `count` matching events are, and whatever comes.
+    ///
+    /// # Errors
+    /// The journal did not answer.
+    pub async fn replay_cursor(&self, filter: &Filter, count: usize) -> Result<EventId, ReadError> {
+        let newest = self.ring.newest();
+        if count == 0 {
+            return Ok(newest);
+        }
+        let (recent, floor) = self.ring.last_matching(filter, EventId::ZERO, EventId::MAX, count);
+        let mut found = recent.len();
+        let mut oldest = recent.first().map(|event| event.id());
+        let mut until = floor;
+        while found < count {
+            let range = Range {
+                after: EventId::ZERO,
+                until,
+                filter: filter.clone(),
+                newest_first: true,
+                limit: (count - found).min(CATCH_UP_EVENTS),
+                max_bytes: MAX_ANSWER_BYTES,
+            };
+            let page = self.page(range).await?;
+            found += page.events.len();
+            let Some(last) = page.events.last() else { break };
+            oldest = Some(last.id);
+            until = last.id.before();
+        }
+        Ok(oldest.map_or(newest, EventId::before))
+    }
+
+    /// The next blocks behind `cursor` for a reader whose next event the ring no longer has.
+    ///
+    /// # Errors
+    /// The journal did not answer.
+    pub async fn catch_up(&self, cursor: EventId, filter: Filter, named: bool, max_bytes: usize) -> Result<CatchUp, ReadError> {
+        let floor = self.ring.floor();
+        let newest = self.ring.newest();
+        let clock = self.clock.clone();
+        let range = Range { after: cursor, until: floor, filter, newest_first: false, limit: CATCH_UP_EVENTS, max_bytes };
+        self.readers
+            .ask(move |reader| {
+                let page = reader.page(&range)?;
+                let mut blocks = Vec::new();
+                // from the beginning means from what there is; any other position must still be there
+                let gap = cursor < page.floor && cursor != EventId::ZERO;
+                if gap {
+                    let oldest = page.oldest.unwrap_or(newest);
+                    let gap = Gap { requested: cursor, oldest, newest, reason: GapReason::Expired };
+                    blocks = gap.block(page.floor, clock.now());
+                }
+                for stored in &page.events {
+                    write_block(&mut blocks, stored.id, &stored.event_type, &stored.tail, named);
+                }
+                let last = page.events.last().map(|stored| stored.id);
+                let cursor = if page.complete { floor.max(cursor) } else { last.unwrap_or(cursor) };
+                Ok(CatchUp { blocks, cursor, gap })
+            })
+            .await
+    }
+
+    async fn page(&self, range: Range) -> Result<Page, ReadError> {
+        self.readers.ask(move |reader| reader.page(&range)).await
+    }
+}
+
+/// Keeps the first `limit` events and at most `MAX_ANSWER_BYTES` of them; true if any had to go.
+fn cut(events: &mut Vec<Found>, limit: usize) -> bool {
+    let mut bytes = 0;
+    let fitting = events.iter().take_while(|event| {
+        let fits = bytes < MAX_ANSWER_BYTES;
+        bytes += event.size();
+        fits
+    });
+    let keep = fitting.count().min(limit);
+    let cut = keep < events.len();
+    events.truncate(keep);
+    cut
+}

@@ -1,0 +1,15 @@
+//! The actors: each with its role, state, messages and handle in one file.
+//!
+//! Strong addresses form a DAG: routes hold handles of the bus, the readers and the fan-out; the bus holds the journal.
+//! What is delivered is pulled: an actor that wants events is told that there are some ([`wake`]) and reads the ring.
+
+pub mod admission;
+pub mod event_bus;
+pub mod history;
+pub mod journal;
+pub mod journal_reader;
+pub mod sse_body;
+pub mod sse_fanout;
+pub mod sse_session;
+pub mod supervision;
+pub mod wake;

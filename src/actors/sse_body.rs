@@ -1,0 +1,157 @@
+//! One client's response: a stream that reads the ring from the client's cursor, or the journal where the ring is too short.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::Stream;
+
+use super::history::{CatchUp, History};
+use super::journal_reader::ReadError;
+use super::sse_session::{CloseReason, Hub, Session};
+use crate::domain::clock::Clock;
+use crate::domain::sse;
+
+/// The stream of one client. Dropping it takes the client out of the count.
+pub struct SseBody {
+    hub: Rc<Hub>,
+    history: History,
+    clock: Clock,
+    /// `None` for a client that was turned away.
+    session: Option<Rc<Session>>,
+    /// What is to be sent before anything else.
+    first: Option<Bytes>,
+    catching_up: Option<Pin<Box<dyn Future<Output = Result<CatchUp, ReadError>>>>>,
+}
+
+enum Next {
+    Bytes(Bytes),
+    Wait,
+    /// Look again: something has changed.
+    Again,
+}
+
+impl SseBody {
+    /// The stream of `session`, which begins with `first`.
+    pub(super) fn new(hub: Rc<Hub>, history: History, clock: Clock, session: Option<Rc<Session>>, first: Vec<u8>) -> Self {
+        Self { hub, history, clock, session, first: Some(Bytes::from(first)), catching_up: None }
+    }
+
+    fn next(&mut self, session: &Rc<Session>, cx: &mut Context<'_>) -> Next {
+        if self.catching_up.is_some() {
+            return self.next_from_journal(session, cx);
+        }
+        if !session.live.get() && !self.go_live(session) {
+            self.catch_up(session);
+            return Next::Again;
+        }
+        let position = session.position.get();
+        if position == self.hub.ring.head() {
+            return Next::Wait;
+        }
+        let Some((bytes, read)) = self.hub.chunk(&session.wish, position) else {
+            // the ring has moved on without this client, or was emptied
+            if !self.go_live(session) {
+                self.catch_up(session);
+            }
+            return Next::Again;
+        };
+        session.position.set(read.position);
+        session.cursor.set(read.cursor);
+        session.written.set(self.hub.ring.written());
+        if bytes.is_empty() { Next::Again } else { Next::Bytes(bytes) }
+    }
+
+    /// Takes the client into the ring, if the ring has all that it lacks.
+    fn go_live(&self, session: &Session) -> bool {
+        let Some(position) = self.hub.ring.locate(session.cursor.get()) else { return false };
+        session.position.set(position);
+        session.written.set(self.hub.ring.written());
+        session.live.set(true);
+        true
+    }
+
+    fn catch_up(&mut self, session: &Session) {
+        let (history, cursor) = (self.history.clone(), session.cursor.get());
+        let (filter, named) = (session.wish.filter.clone(), session.wish.named);
+        let max_bytes = self.hub.limits.chunk_bytes;
+        self.catching_up = Some(Box::pin(async move { history.catch_up(cursor, filter, named, max_bytes).await }));
+    }
+
+    fn next_from_journal(&mut self, session: &Rc<Session>, cx: &mut Context<'_>) -> Next {
+        let Some(work) = &mut self.catching_up else { return Next::Again };
+        let Poll::Ready(outcome) = work.as_mut().poll(cx) else { return Next::Wait };
+        self.catching_up = None;
+        match outcome {
+            Ok(CatchUp { blocks, cursor, gap }) => {
+                session.cursor.set(cursor);
+                session.written.set(self.hub.ring.written());
+                if gap {
+                    self.hub.counters().gaps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+                if !self.go_live(session) {
+                    self.catch_up(session);
+                }
+                if blocks.is_empty() { Next::Again } else { Next::Bytes(Bytes::from(blocks)) }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an sse client could not catch up from the journal");
+                self.hub.end(session, CloseReason::Journal);
+                Next::Again
+            }
+        }
+    }
+
+    fn heartbeat(&self, session: &Session) -> Bytes {
+        let cursor = session.cursor.get();
+        Bytes::from(if session.heartbeat_event { sse::heartbeat_event(cursor, self.clock.now()) } else { sse::heartbeat(cursor) })
+    }
+}
+
+impl Stream for SseBody {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let session = this.session.clone();
+        if let Some(session) = &session {
+            session.polled();
+        }
+        if let Some(first) = this.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        let Some(session) = session else { return Poll::Ready(None) };
+        loop {
+            if session.closing.get().is_some() {
+                // one last word, then the end
+                this.hub.close(&session);
+                this.session = None;
+                this.catching_up = None;
+                return Poll::Ready(Some(Ok(Bytes::from(sse::farewell(this.hub.retry())))));
+            }
+            let bytes = match this.next(&session, cx) {
+                Next::Again => continue,
+                Next::Bytes(bytes) => bytes,
+                Next::Wait if session.heartbeat_due.get() => this.heartbeat(&session),
+                Next::Wait => {
+                    session.waker.set(Some(cx.waker().clone()));
+                    return Poll::Pending;
+                }
+            };
+            session.heartbeat_due.set(false);
+            session.sent_at.set(this.hub.now.get());
+            return Poll::Ready(Some(Ok(bytes)));
+        }
+    }
+}
+
+impl Drop for SseBody {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.hub.close(&session);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The SSE fan-out: one actor on each HTTP worker's thread. It is told that the ring moved, wakes its clients, and holds
+//! them to the limits from outside of their response streams, since those are not polled while a socket takes nothing.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message, MessageResult};
+use tokio::sync::oneshot;
+
+use super::event_bus::EventBusHandle;
+use super::history::History;
+use super::journal_reader::ReadError;
+use super::sse_body::SseBody;
+use super::sse_session::{Hub, Limits, SseCounters, Wish};
+use super::supervision::Panics;
+use super::wake::{Bell, RingMoved};
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::id::EventId;
+use crate::domain::sse::{self, Gap, GapReason};
+
+/// The fan-out's name in logs and `/health`.
+pub const NAME: &str = "sse_fanout";
+
+/// The actor.
+pub struct SseFanout {
+    hub: Rc<Hub>,
+    bell: Bell,
+    bus: EventBusHandle,
+    panics: Panics,
+}
+
+/// End all streams cleanly and admit no more; answered when the last client is gone.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "oneshot::Receiver<()>")]
+pub struct EndAll;
+
+/// Cut the clients that are left.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct CutAll;
+
+/// Where a client starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With what comes.
+    Now,
+    /// With the last so many matching events.
+    Replay(usize),
+    /// Behind this event.
+    After(EventId),
+    /// With what arrived at this time or later.
+    Since(Timestamp),
+}
+
+/// What a client asks for.
+#[derive(Debug)]
+pub struct Subscription {
+    /// Which events, in which form.
+    pub wish: Wish,
+    /// Heartbeats as events instead of comments.
+    pub heartbeat_event: bool,
+    /// Where to start.
+    pub start: Start,
+}
+
+/// The thread's own way to its clients; it cannot leave the thread.
+#[derive(Clone)]
+pub struct FanoutHandle {
+    hub: Rc<Hub>,
+    history: History,
+    clock: Clock,
+}
+
+impl SseFanout {
+    /// Starts the actor on the current thread.
+    #[must_use]
+    pub fn start(
+        history: History,
+        bus: EventBusHandle,
+        limits: Limits,
+        counters: Arc<SseCounters>,
+        clock: Clock,
+        seed: u64,
+        panics: Panics,
+    ) -> (FanoutHandle, Addr<Self>) {
+        let hub = Rc::new(Hub::new(Arc::clone(history.ring()), limits, counters, seed));
+        let actor = Self { hub: Rc::clone(&hub), bell: Bell::default(), bus, panics };
+        (FanoutHandle { hub, history, clock }, Actor::start(actor))
+    }
+
+    /// Often enough to keep every limit of the configuration.
+    fn tick(&self) -> Duration {
+        let Limits { heartbeat, stall_timeout, max_lag_age, close_grace, .. } = self.hub.limits;
+        let shortest = heartbeat.min(stall_timeout).min(max_lag_age).min(close_grace);
+        (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
+    }
+}
+
+impl Actor for SseFanout {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.bus.subscribe(self.bell.subscriber(ctx.address().recipient()));
+        ctx.run_interval(self.tick(), |fanout, _| {
+            // the next tick does what this one left undone
+            let _ = fanout.panics.guard(NAME, || fanout.hub.sweep());
+        });
+    }
+}
+
+impl Handler<RingMoved> for SseFanout {
+    type Result = ();
+
+    fn handle(&mut self, _: RingMoved, _: &mut Self::Context) {
+        self.bell.heard();
+        let _ = self.panics.guard(NAME, || self.hub.wake_all());
+    }
+}
+
+impl Handler<EndAll> for SseFanout {
+    type Result = MessageResult<EndAll>;
+
+    fn handle(&mut self, _: EndAll, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.hub.end_all())
+    }
+}
+
+impl Handler<CutAll> for SseFanout {
+    type Result = ();
+
+    fn handle(&mut self, _: CutAll, _: &mut Self::Context) {
+        self.hub.cut_all();
+    }
+}
+
+impl FanoutHandle {
+    /// Opens a stream; `cut` ends the client's connection whatever its socket does. A client that cannot be served is told
+    /// when to come back, in the only form that a browser understands: a stream that ends at once.
+    pub async fn open(&self, subscription: Subscription, cut: Box<dyn Fn()>) -> SseBody {
+        let Subscription { wish, heartbeat_event, start } = subscription;
+        let hub = &self.hub;
+        let Ok(cursor) = self.cursor(&wish, start).await else {
+            return self.body(None, sse::farewell(hub.retry()));
+        };
+        let newest = hub.ring.newest();
+        let ahead = cursor > newest;
+        let from = cursor.min(newest);
+        let Some(session) = hub.open(wish, heartbeat_event, from, cut) else {
+            return self.body(None, sse::farewell(hub.retry()));
+        };
+        let mut first = sse::head(hub.retry(), from);
+        if ahead && matches!(start, Start::After(_)) {
+            let gap = Gap { requested: cursor, oldest: newest, newest, reason: GapReason::AheadOfLog };
+            first.extend(gap.block(from, self.clock.now()));
+            hub.counters().gaps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        self.body(Some(session), first)
+    }
+
+    async fn cursor(&self, wish: &Wish, start: Start) -> Result<EventId, ReadError> {
+        match start {
+            Start::Now => Ok(self.hub.ring.newest()),
+            Start::Replay(count) => self.history.replay_cursor(&wish.filter, count).await,
+            Start::After(cursor) => Ok(cursor),
+            Start::Since(time) => Ok(EventId::first_at(time).before()),
+        }
+    }
+
+    fn body(&self, session: Option<Rc<super::sse_session::Session>>, first: Vec<u8>) -> SseBody {
+        SseBody::new(Rc::clone(&self.hub), self.history.clone(), self.clock.clone(), session, first)
+    }
+}

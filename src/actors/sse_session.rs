@@ -1,0 +1,355 @@
+//! The clients of one worker's thread: cursors into the ring, and the bytes that equal cursors share.
+//!
+//! Nothing in here is shared between threads, so nothing is locked; the actor of the thread and the response bodies on it
+//! both hold the [`Hub`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::domain::filter::Filter;
+use crate::domain::id::EventId;
+use crate::domain::ring::{Read, Ring};
+
+/// Why a stream was ended by us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// It fell too far behind.
+    Slow,
+    /// Its socket took nothing for too long.
+    Stalled,
+    /// The service is stopping.
+    Shutdown,
+    /// The journal could not be read for it.
+    Journal,
+}
+
+/// Counts over all workers.
+#[derive(Debug, Default)]
+pub struct SseCounters {
+    /// Clients that are connected now.
+    pub clients: AtomicUsize,
+    /// Clients that were ever connected.
+    pub opened: AtomicU64,
+    /// Clients turned away because there were too many.
+    pub refused: AtomicU64,
+    /// Closed for falling behind.
+    pub slow: AtomicU64,
+    /// Cut for taking nothing.
+    pub stalled: AtomicU64,
+    /// Gap notices sent.
+    pub gaps: AtomicU64,
+}
+
+/// Equal wishes of clients, which share their work.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Wish {
+    /// Which events.
+    pub filter: Filter,
+    /// With an `event:` line each.
+    pub named: bool,
+}
+
+/// One client.
+pub struct Session {
+    key: usize,
+    pub(super) wish: Rc<Wish>,
+    pub(super) heartbeat_event: bool,
+    /// Where it is in the ring; of no meaning while it catches up from the journal.
+    pub(super) position: Cell<u64>,
+    /// The last event it was handed, or passed over.
+    pub(super) cursor: Cell<EventId>,
+    /// Whether it has caught up with the ring since it connected: only then can it be slow.
+    pub(super) live: Cell<bool>,
+    /// `Ring::written` when it last read: the difference to now is its lag.
+    pub(super) written: Cell<u64>,
+    pub(super) waker: Cell<Option<Waker>>,
+    pub(super) heartbeat_due: Cell<bool>,
+    pub(super) closing: Cell<Option<CloseReason>>,
+    /// When it was last handed bytes.
+    pub(super) sent_at: Cell<Instant>,
+    /// When it was woken and has not moved since.
+    woken_at: Cell<Option<Instant>>,
+    behind_since: Cell<Option<Instant>>,
+    closing_since: Cell<Option<Instant>>,
+    /// Ends the connection, whatever its socket does.
+    cut: Box<dyn Fn()>,
+}
+
+/// Limits of the streams.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How often a quiet stream shows that it lives.
+    pub heartbeat: Duration,
+    /// Shortest and longest retry time.
+    pub retry: (Duration, Duration),
+    /// Most clients over all workers.
+    pub max_clients: usize,
+    /// Bytes that a client is handed at once.
+    pub chunk_bytes: usize,
+    /// A client that takes nothing for so long is cut.
+    pub stall_timeout: Duration,
+    /// A live client further behind is closed.
+    pub max_lag_bytes: u64,
+    /// A live client behind for longer is closed.
+    pub max_lag_age: Duration,
+    /// Time for a closed client to go.
+    pub close_grace: Duration,
+}
+
+/// Bytes that every session with the same wish at the same position is handed.
+#[derive(Debug, Clone)]
+struct Chunk {
+    bytes: Bytes,
+    read: Read,
+    /// Whether it ends because it is large enough, not because there was no more.
+    full: bool,
+}
+
+/// Chunks are forgotten when they take more than this.
+const MAX_CHUNK_CACHE: usize = 4 << 20;
+
+/// All clients of this thread.
+pub struct Hub {
+    pub(super) ring: Arc<Ring>,
+    pub(super) limits: Limits,
+    counters: Arc<SseCounters>,
+    sessions: RefCell<HashMap<usize, Rc<Session>>>,
+    next_key: Cell<usize>,
+    wishes: RefCell<HashMap<Rc<Wish>, ()>>,
+    chunks: RefCell<HashMap<(*const Wish, u64), Chunk>>,
+    chunk_bytes: Cell<usize>,
+    /// The time of the last tick or news: exact enough for timeouts, free to read.
+    pub(super) now: Cell<Instant>,
+    head_at_last_sweep: Cell<u64>,
+    stopping: Cell<bool>,
+    empty: RefCell<Vec<oneshot::Sender<()>>>,
+    random: RefCell<fastrand::Rng>,
+}
+
+impl Hub {
+    /// A thread without clients yet.
+    #[must_use]
+    pub fn new(ring: Arc<Ring>, limits: Limits, counters: Arc<SseCounters>, seed: u64) -> Self {
+        Self {
+            head_at_last_sweep: Cell::new(ring.head()),
+            ring,
+            limits,
+            counters,
+            sessions: RefCell::default(),
+            next_key: Cell::new(0),
+            wishes: RefCell::default(),
+            chunks: RefCell::default(),
+            chunk_bytes: Cell::new(0),
+            now: Cell::new(Instant::now()),
+            stopping: Cell::new(false),
+            empty: RefCell::default(),
+            random: RefCell::new(fastrand::Rng::with_seed(seed)),
+        }
+    }
+
+    /// The counts over all workers.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<SseCounters> {
+        &self.counters
+    }
+
+    /// A time after which a client shall reconnect: another one for each, so that they do not all come at once.
+    #[must_use]
+    pub fn retry(&self) -> Duration {
+        let (least, most) = self.limits.retry;
+        least + (most - least).mul_f64(self.random.borrow_mut().f64())
+    }
+
+    /// Takes a client in; `None` when there are too many or the service is stopping.
+    pub fn open(&self, wish: Wish, heartbeat_event: bool, cursor: EventId, cut: Box<dyn Fn()>) -> Option<Rc<Session>> {
+        let admitted = self.counters.clients.fetch_add(1, Ordering::SeqCst) < self.limits.max_clients;
+        if !admitted || self.stopping.get() {
+            self.counters.clients.fetch_sub(1, Ordering::SeqCst);
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        self.counters.opened.fetch_add(1, Ordering::Relaxed);
+        let key = self.next_key.get();
+        self.next_key.set(key + 1);
+        let session = Rc::new(Session {
+            key,
+            wish: self.shared(wish),
+            heartbeat_event,
+            position: Cell::new(0),
+            cursor: Cell::new(cursor),
+            live: Cell::new(false),
+            written: Cell::new(self.ring.written()),
+            waker: Cell::new(None),
+            heartbeat_due: Cell::new(false),
+            closing: Cell::new(None),
+            sent_at: Cell::new(self.now.get()),
+            woken_at: Cell::new(None),
+            behind_since: Cell::new(None),
+            closing_since: Cell::new(None),
+            cut,
+        });
+        self.sessions.borrow_mut().insert(key, Rc::clone(&session));
+        Some(session)
+    }
+
+    fn shared(&self, wish: Wish) -> Rc<Wish> {
+        let mut wishes = self.wishes.borrow_mut();
+        if let Some((known, ())) = wishes.get_key_value(&wish) {
+            return Rc::clone(known);
+        }
+        let wish = Rc::new(wish);
+        wishes.insert(Rc::clone(&wish), ());
+        wish
+    }
+
+    /// A client is gone: its connection has ended, for whatever reason.
+    pub fn close(&self, session: &Rc<Session>) {
+        if self.sessions.borrow_mut().remove(&session.key).is_none() {
+            return;
+        }
+        self.counters.clients.fetch_sub(1, Ordering::SeqCst);
+        // the map, this session: nobody else has this wish
+        if Rc::strong_count(&session.wish) <= 2 {
+            self.wishes.borrow_mut().remove(&session.wish);
+            self.chunks.borrow_mut().clear();
+            self.chunk_bytes.set(0);
+        }
+        self.tell_if_empty();
+    }
+
+    /// The bytes from `position` up to the newest head, shared by all who ask for the same; `None` if the ring lacks them.
+    pub(super) fn chunk(&self, wish: &Rc<Wish>, position: u64) -> Option<(Bytes, Read)> {
+        let key = (Rc::as_ptr(wish), position);
+        let mut chunks = self.chunks.borrow_mut();
+        if let Some(chunk) = chunks.get(&key)
+            && (chunk.full || chunk.read.position == self.ring.head())
+        {
+            return Some((chunk.bytes.clone(), chunk.read));
+        }
+        let mut bytes = Vec::new();
+        let read = self.ring.read(position, &wish.filter, wish.named, self.limits.chunk_bytes, &mut bytes)?;
+        let chunk = Chunk { full: bytes.len() >= self.limits.chunk_bytes, bytes: Bytes::from(bytes), read };
+        if self.chunk_bytes.get() + chunk.bytes.len() > MAX_CHUNK_CACHE {
+            chunks.clear();
+            self.chunk_bytes.set(0);
+        }
+        self.chunk_bytes.set(self.chunk_bytes.get() + chunk.bytes.len());
+        chunks.insert(key, chunk.clone());
+        Some((chunk.bytes, chunk.read))
+    }
+
+    /// There is something new: every client that waits is polled.
+    pub fn wake_all(&self) {
+        self.now.set(Instant::now());
+        for session in self.sessions.borrow().values() {
+            self.wake(session);
+        }
+    }
+
+    fn wake(&self, session: &Session) {
+        if session.woken_at.get().is_none() {
+            session.woken_at.set(Some(self.now.get()));
+        }
+        if let Some(waker) = session.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Heartbeats, and the end of those who are too slow. Called on every tick, outside of any response stream.
+    pub fn sweep(&self) {
+        let now = Instant::now();
+        self.now.set(now);
+        self.chunks.borrow_mut().clear();
+        self.chunk_bytes.set(0);
+        let written = self.ring.written();
+        let Limits { heartbeat, stall_timeout, max_lag_bytes, max_lag_age, close_grace, .. } = self.limits;
+        let over = |since: Option<Instant>, limit: Duration| since.is_some_and(|since| now.duration_since(since) >= limit);
+        for session in self.sessions.borrow().values() {
+            if over(session.closing_since.get(), close_grace) {
+                (session.cut)();
+                continue;
+            }
+            if session.closing_since.get().is_some() {
+                continue;
+            }
+            if over(session.woken_at.get(), stall_timeout) {
+                self.end(session, CloseReason::Stalled);
+                (session.cut)();
+                continue;
+            }
+            let behind = session.live.get() && session.position.get() < self.head_at_last_sweep.get();
+            let since = behind.then(|| session.behind_since.get().unwrap_or(now));
+            session.behind_since.set(since);
+            if behind && (over(since, max_lag_age) || written - session.written.get() > max_lag_bytes) {
+                self.end(session, CloseReason::Slow);
+            } else if over(Some(session.sent_at.get()), heartbeat) {
+                session.heartbeat_due.set(true);
+                self.wake(session);
+            }
+        }
+        self.head_at_last_sweep.set(self.ring.head());
+    }
+
+    /// Ends a stream cleanly, if its socket still takes bytes.
+    pub(super) fn end(&self, session: &Session, reason: CloseReason) {
+        if session.closing.get().is_some() {
+            return;
+        }
+        session.closing.set(Some(reason));
+        session.closing_since.set(Some(self.now.get()));
+        match reason {
+            CloseReason::Slow => self.counters.slow.fetch_add(1, Ordering::Relaxed),
+            CloseReason::Stalled => self.counters.stalled.fetch_add(1, Ordering::Relaxed),
+            CloseReason::Shutdown | CloseReason::Journal => 0,
+        };
+        if matches!(reason, CloseReason::Slow | CloseReason::Stalled) {
+            tracing::info!(?reason, cursor = %session.cursor.get(), "closing an sse client; it can resume by id");
+        }
+        self.wake(session);
+    }
+
+    /// Ends all streams and admits no more; the answer comes when the last one is gone.
+    pub fn end_all(&self) -> oneshot::Receiver<()> {
+        self.stopping.set(true);
+        self.now.set(Instant::now());
+        for session in self.sessions.borrow().values() {
+            self.end(session, CloseReason::Shutdown);
+        }
+        let (done, all_gone) = oneshot::channel();
+        self.empty.borrow_mut().push(done);
+        self.tell_if_empty();
+        all_gone
+    }
+
+    /// Cuts whoever is left.
+    pub fn cut_all(&self) {
+        for session in self.sessions.borrow().values() {
+            (session.cut)();
+        }
+    }
+
+    fn tell_if_empty(&self) {
+        if self.sessions.borrow().is_empty() {
+            // who no longer waits need not know
+            for waiter in self.empty.borrow_mut().drain(..) {
+                let _ = waiter.send(());
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Its socket takes bytes again: it was polled.
+    pub(super) fn polled(&self) {
+        self.woken_at.set(None);
+    }
+}

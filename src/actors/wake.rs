@@ -1,0 +1,46 @@
+//! The one message of the bus to its subscribers: there is something new in the ring.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix::{Message, Recipient};
+
+/// The ring has a new head, or was emptied. Each subscriber reads on from its own cursor.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct RingMoved;
+
+/// A subscriber as the bus sees it; there is never more than one message on its way to it.
+#[derive(Debug, Clone)]
+pub struct Subscriber {
+    recipient: Recipient<RingMoved>,
+    on_its_way: Arc<AtomicBool>,
+}
+
+/// The subscriber's own side.
+#[derive(Debug, Clone, Default)]
+pub struct Bell(Arc<AtomicBool>);
+
+impl Bell {
+    /// The side that the bus keeps.
+    #[must_use]
+    pub fn subscriber(&self, recipient: Recipient<RingMoved>) -> Subscriber {
+        Subscriber { recipient, on_its_way: Arc::clone(&self.0) }
+    }
+
+    /// To be called first on each [`RingMoved`]: whatever enters the ring from here on rings again.
+    pub fn heard(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Subscriber {
+    /// Tells the subscriber, unless it is being told already; false when it is gone.
+    #[must_use]
+    pub fn ring(&self) -> bool {
+        if !self.on_its_way.swap(true, Ordering::SeqCst) {
+            self.recipient.do_send(RingMoved);
+        }
+        self.recipient.connected()
+    }
+}

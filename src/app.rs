@@ -1,0 +1,262 @@
+//! The composition root: starts the actors from the bottom up, serves, and stops everything in order.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::{Addr, Arbiter, System};
+use actix_server::ServerHandle;
+use actix_web::web;
+use anyhow::Context as _;
+use parking_lot::Mutex;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+use tracing_subscriber::EnvFilter;
+
+use crate::actors::admission::Admission;
+use crate::actors::event_bus::EventBusHandle;
+use crate::actors::history::History;
+use crate::actors::journal::{Checkpoint, Journal, Retention, SharedStatus};
+use crate::actors::journal_reader::JournalReaderHandle;
+use crate::actors::sse_fanout::{CutAll, EndAll};
+use crate::actors::supervision::Panics;
+use crate::config::Config;
+use crate::domain::clock::Clock;
+use crate::domain::ring::Ring;
+use crate::http::server::{self, Fanouts};
+use crate::http::state::{Integrity, State};
+use crate::storage::sqlite::{self, Durability, Opened, Place};
+use crate::storage::sqlite_reader::SqliteReader;
+use crate::storage::{EventLog as _, EventReader};
+
+/// How the service ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Every step of the shutdown was done in time.
+    Clean,
+    /// A step took too long, or a second signal came.
+    Forced,
+}
+
+/// Sets up logs on stderr as `config` says. Later calls change nothing.
+pub fn init_logs(config: &Config) {
+    // the server's own steps are told by us
+    let filter = EnvFilter::try_new(format!("actix_server=warn,{}", config.log.level)).unwrap_or_default();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // it only fails when logs are set up already
+    let _ = if config.log.json {
+        logs.json().flatten_event(true).try_init()
+    } else {
+        logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
+    };
+}
+
+/// Runs the service on this thread until a signal has stopped it; calls `ready` once it listens.
+///
+/// # Errors
+/// It could not start.
+pub fn serve(config: Config, ready: impl FnOnce(SocketAddr)) -> anyhow::Result<Stopped> {
+    System::new().block_on(async move {
+        let mut signals = Signals::listen()?;
+        let app = App::start(config)?;
+        ready(app.address);
+        signals.next().await;
+        tracing::info!("stopping; a second signal forces it");
+        Ok(tokio::select! {
+            stopped = app.stop() => stopped,
+            () = signals.next() => Stopped::Forced,
+        })
+    })
+}
+
+/// The signals that end the service.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// Writing beyond a file size limit shall be an error of that write, not the end of the process.
+    _file_size: Signal,
+}
+
+/// `SIGXFSZ`.
+const FILE_SIZE: i32 = 25;
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(FILE_SIZE))?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// A running service.
+struct App {
+    address: SocketAddr,
+    state: web::Data<State>,
+    server: ServerHandle,
+    fanouts: Fanouts,
+    journal: Addr<Journal>,
+    arbiters: Vec<Arbiter>,
+}
+
+impl App {
+    fn start(config: Config) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(config.http.listen).with_context(|| {
+            format!("cannot listen on {}; is another service there? try --listen 127.0.0.1:0", config.http.listen)
+        })?;
+        let address = listener.local_addr()?;
+        match rlimit::increase_nofile_limit(u64::MAX) {
+            Ok(files) => tracing::debug!(files, "raised the limit of open files"),
+            Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+        }
+
+        let (clock, panics) = (Clock::system(), Panics::default());
+        let place = place(&config);
+        let Opened { log, set_aside } =
+            sqlite::open(&place, config.journal.durability, config.telemetry.dedup_window, clock.now())
+                .context("cannot open the journal")?;
+        let set_aside = set_aside.and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+        if let Some(file) = &set_aside {
+            tracing::error!(file, "the journal was broken; it was set aside untouched, and a new one was started");
+        }
+        let stats = log.stats();
+        let ring = Arc::new(Ring::new(config.telemetry.ring, stats.newest));
+        let timeout = config.journal.query_timeout;
+        fill(&ring, &place, timeout, config.telemetry.ring.events).context("cannot read the journal")?;
+
+        let (bus_thread, journal_thread) = (Arbiter::new(), Arbiter::new());
+        let status = SharedStatus::default();
+        let retention = Retention {
+            max_age: config.journal.max_age,
+            max_bytes: config.journal.max_bytes,
+            interval: config.journal.retention_interval,
+        };
+        let journal = Journal::start(
+            &journal_thread.handle(),
+            Box::new(log),
+            retention,
+            clock.clone(),
+            panics.clone(),
+            Arc::clone(&status),
+        );
+        let bus = EventBusHandle::start(
+            &bus_thread.handle(),
+            stats.newest,
+            clock.clone(),
+            Arc::clone(&ring),
+            journal.clone(),
+            config.telemetry.queue_bytes,
+            config.telemetry.admission_timeout,
+            panics.clone(),
+        );
+        let open_reader = {
+            let place = place.clone();
+            move || SqliteReader::open(&place, timeout).map(|reader| Box::new(reader) as Box<dyn EventReader>)
+        };
+        let readers = JournalReaderHandle::start(config.journal.readers, timeout, Arc::new(open_reader), panics.clone());
+        let history = History::new(ring, readers.clone(), clock.clone());
+        let body_memory = Admission::new(config.http.body_memory / 1024, Duration::ZERO);
+        let state = web::Data::new(State {
+            started: clock.now(),
+            clock,
+            ready: AtomicBool::new(true),
+            bus,
+            history,
+            readers,
+            journal: status,
+            integrity: Mutex::new(Integrity::Checking),
+            set_aside,
+            sse: Arc::default(),
+            panics,
+            body_memory,
+            config,
+        });
+        check_integrity(place, state.clone());
+        let fanouts = Fanouts::default();
+        let server = server::build(listener, state.clone(), Arc::clone(&fanouts))?;
+        let handle = server.handle();
+        actix::spawn(server);
+        tracing::info!(%address, events = stats.events, newest = %stats.newest, "plimsoll is listening");
+        Ok(Self { address, state, server: handle, fanouts, journal, arbiters: vec![bus_thread, journal_thread] })
+    }
+
+    /// The shutdown, step by step, each with its own time.
+    async fn stop(self) -> Stopped {
+        let limit = self.state.config.http.shutdown_timeout;
+        let mut forced = false;
+        let mut step = |name: &str, in_time: bool| {
+            if !in_time {
+                tracing::warn!(step = name, "a step of the shutdown took too long and was forced");
+            }
+            forced |= !in_time;
+        };
+        self.state.ready.store(false, Ordering::Release);
+        self.state.bus.stop_intake();
+
+        let fanouts = self.fanouts.lock().clone();
+        let ended = timeout(limit, async {
+            for fanout in &fanouts {
+                if let Ok(all_gone) = fanout.send(EndAll).await {
+                    // a fan-out that is gone has no clients
+                    let _ = all_gone.await;
+                }
+            }
+        });
+        if ended.await.is_err() {
+            // clients that take nothing get no farewell; that is their doing, not a failure of ours
+            tracing::info!("cutting sse clients that did not take their last bytes");
+            fanouts.iter().for_each(|fanout| fanout.do_send(CutAll));
+        }
+        step("http server", timeout(limit + Duration::from_secs(1), self.server.stop(true)).await.is_ok());
+        step("event bus", timeout(limit, self.state.bus.drain()).await.is_ok());
+        step("journal", timeout(limit, self.journal.send(Checkpoint)).await.is_ok_and(|sent| sent.is_ok()));
+        for arbiter in self.arbiters {
+            arbiter.stop();
+            let joined = tokio::task::spawn_blocking(move || arbiter.join());
+            step("threads", timeout(limit, joined).await.is_ok());
+        }
+        tracing::info!(forced, "stopped");
+        if forced { Stopped::Forced } else { Stopped::Clean }
+    }
+}
+
+fn place(config: &Config) -> Place {
+    match config.journal.durability {
+        Durability::Memory => Place::Memory(format!("plimsoll-{:016x}", fastrand::u64(..))),
+        Durability::Fsync | Durability::Os => Place::File(config.artifacts.join("journal").join("journal.db")),
+    }
+}
+
+/// Fills the ring with the journal's newest events, so that a restart is not seen by those who resume.
+fn fill(ring: &Ring, place: &Place, timeout: Duration, count: usize) -> anyhow::Result<()> {
+    // one more, whose id is the floor
+    let mut events = SqliteReader::open(place, timeout)?.newest(count + 1)?;
+    let floor = if events.len() > count { Some(events.remove(0).id()) } else { events.first().map(|event| event.id().before()) };
+    if let Some(floor) = floor {
+        ring.restore(floor, events.into_iter().map(Arc::new).collect());
+    }
+    Ok(())
+}
+
+/// Reads the whole journal once, beside everything else, and notes what it finds.
+fn check_integrity(place: Place, state: web::Data<State>) {
+    std::thread::spawn(move || {
+        let outcome = SqliteReader::open(&place, Duration::ZERO).and_then(|mut reader| reader.integrity());
+        *state.integrity.lock() = match outcome {
+            Ok(()) => Integrity::Sound,
+            Err(error) => {
+                tracing::error!(%error, "the journal's file is damaged");
+                Integrity::Broken(error.to_string())
+            }
+        };
+    });
+}

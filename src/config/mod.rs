@@ -1,0 +1,375 @@
+//! Configuration: defaults, a YAML file, the environment and flags, in that order of strength, into one valid [`Config`].
+//!
+//! Every fault is reported at once, each with its path in the YAML.
+
+mod reader;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reader::Reader;
+
+use crate::domain::envelope::Rules;
+use crate::domain::ring::RingLimits;
+use crate::storage::sqlite::Durability;
+
+/// Where the configuration is looked for when nothing else is said.
+pub const DEFAULT_PATH: &str = "configs/dev.yaml";
+
+/// What the command line says.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--config`: a file that must be there.
+    pub config: Option<PathBuf>,
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--artifacts`.
+    pub artifacts: Option<PathBuf>,
+}
+
+/// A valid configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Folder of all data on disk.
+    pub artifacts: PathBuf,
+    /// The HTTP server.
+    pub http: Http,
+    /// Logs.
+    pub log: Log,
+    /// What is accepted, and how much of it is kept at hand.
+    pub telemetry: Telemetry,
+    /// The journal.
+    pub journal: Journal,
+    /// The SSE streams.
+    pub sse: Sse,
+}
+
+/// `http:`
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Host names, besides `localhost` and IP addresses, that a request may name.
+    pub allowed_hosts: Vec<String>,
+    /// Worker threads.
+    pub workers: usize,
+    /// Connections per worker.
+    pub max_connections: usize,
+    /// Time for a request's head.
+    pub header_timeout: Duration,
+    /// Longest pause inside a request's body.
+    pub body_timeout: Duration,
+    /// Bytes of all request bodies that are being buffered.
+    pub body_memory: usize,
+    /// Time for each step of a shutdown.
+    pub shutdown_timeout: Duration,
+}
+
+/// `log:`
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// A level, or directives such as `info,plimsoll=debug`.
+    pub level: String,
+    /// One JSON object a line.
+    pub json: bool,
+}
+
+/// `telemetry:`
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    /// The ring of recent events.
+    pub ring: RingLimits,
+    /// What an event may be.
+    pub rules: Rules,
+    /// Largest body of one event or an array.
+    pub max_body_bytes: usize,
+    /// Largest NDJSON body; it is streamed.
+    pub max_ndjson_bytes: u64,
+    /// Most events of an array.
+    pub max_batch_events: usize,
+    /// How long a sender's `event_id` is remembered.
+    pub dedup_window: Duration,
+    /// Bytes of accepted events that wait for their commit.
+    pub queue_bytes: usize,
+    /// How long a post waits for room in that queue.
+    pub admission_timeout: Duration,
+}
+
+/// `journal:`
+#[derive(Debug, Clone)]
+pub struct Journal {
+    /// What an acknowledgement promises.
+    pub durability: Durability,
+    /// Older events are deleted.
+    pub max_age: Duration,
+    /// The oldest events are deleted when the journal grows beyond.
+    pub max_bytes: u64,
+    /// How often that is looked after.
+    pub retention_interval: Duration,
+    /// Threads that read.
+    pub readers: usize,
+    /// Longest query.
+    pub query_timeout: Duration,
+}
+
+/// `sse:`
+#[derive(Debug, Clone)]
+pub struct Sse {
+    /// A quiet stream shows this often that it lives.
+    pub heartbeat: Duration,
+    /// Shortest and longest time after which a client is told to reconnect.
+    pub retry: (Duration, Duration),
+    /// Most clients.
+    pub max_clients: usize,
+    /// Bytes that a client is handed at once.
+    pub chunk_bytes: usize,
+    /// Bytes that the kernel buffers for a client.
+    pub send_buffer: usize,
+    /// A client whose socket takes nothing for so long is cut.
+    pub stall_timeout: Duration,
+    /// A live client further behind than this is closed.
+    pub max_lag_bytes: u64,
+    /// A live client whose next event is older than this is closed.
+    pub max_lag_age: Duration,
+    /// Time for a closed client to take its last bytes.
+    pub close_grace: Duration,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration is not valid:\n{}", .0.join("\n"))]
+pub struct ConfigError(pub Vec<String>);
+
+impl Config {
+    /// Reads and validates; `env` is the process's environment or a part of it.
+    ///
+    /// # Errors
+    /// All faults.
+    ///
+    /// ```
+    /// use plimsoll::config::{Config, Flags};
+    /// let env = [("PLIMSOLL_TELEMETRY__RING_EVENTS".to_owned(), "100".to_owned())];
+    /// let config = Config::load(&Flags::default(), env).expect("valid");
+    /// assert_eq!(config.telemetry.ring.events, 100);
+    /// ```
+    pub fn load(flags: &Flags, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let text = match &flags.config {
+            Some(path) => Some(std::fs::read_to_string(path).map_err(|error| (path.clone(), error))),
+            // the default file may be missing: the defaults are the same
+            None => std::fs::read_to_string(DEFAULT_PATH).ok().map(Ok),
+        };
+        let text = text
+            .transpose()
+            .map_err(|(path, error)| ConfigError(vec![format!("{}: cannot be read: {error}", path.display())]))?;
+        let mut overrides: Vec<(String, String)> = env
+            .into_iter()
+            .filter_map(|(key, value)| {
+                let path = key.strip_prefix("PLIMSOLL_")?.to_ascii_lowercase().replace("__", ".");
+                // names without a section are for the client commands, such as PLIMSOLL_URL
+                path.contains('.').then_some((path, value))
+            })
+            .collect();
+        overrides.extend(flags.listen.clone().map(|listen| ("http.listen".to_owned(), listen)));
+        Self::parse(text.as_deref().unwrap_or_default(), &overrides, flags.artifacts.clone())
+    }
+
+    fn parse(yaml: &str, overrides: &[(String, String)], artifacts: Option<PathBuf>) -> Result<Self, ConfigError> {
+        let mut r = Reader::new(yaml, overrides);
+        let artifacts_in_file = r.text("artifacts", "artifacts");
+        let config = Self {
+            artifacts: artifacts.unwrap_or_else(|| artifacts_in_file.into()),
+            http: Http::read(&mut r),
+            log: Log::read(&mut r),
+            telemetry: Telemetry::read(&mut r),
+            journal: Journal::read(&mut r),
+            sse: Sse::read(&mut r),
+        };
+        r.finish().map_err(ConfigError)?;
+        Ok(config)
+    }
+}
+
+impl Http {
+    fn read(r: &mut Reader) -> Self {
+        let allow_public = r.flag("http.allow_public", false);
+        let default = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 8765);
+        let listen = r.parsed("http.listen", default, "must be an address and port such as 127.0.0.1:8765");
+        if !listen.ip().is_loopback() && !allow_public {
+            r.fault(
+                "http.listen",
+                format!(
+                    "{listen} can be reached from other machines, and nobody is asked who they are; \
+                     listen on 127.0.0.1, or set http.allow_public: true if you mean it"
+                ),
+            );
+        }
+        let workers = r.count("http.workers", 0, 0..=1024);
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            listen,
+            allowed_hosts: r.texts("http.allowed_hosts"),
+            workers: if workers == 0 { cores } else { workers },
+            max_connections: r.count("http.max_connections", 25_000, 1..=10_000_000),
+            header_timeout: r.duration("http.header_timeout", Duration::from_secs(5)),
+            body_timeout: r.duration("http.body_timeout", Duration::from_secs(30)),
+            body_memory: r.size("http.body_memory", 256 << 20, 1 << 20),
+            shutdown_timeout: r.duration("http.shutdown_timeout", Duration::from_secs(5)),
+        }
+    }
+}
+
+impl Log {
+    fn read(r: &mut Reader) -> Self {
+        let level = r.text("log.level", "info");
+        if level.parse::<tracing_subscriber::filter::EnvFilter>().is_err() {
+            r.fault("log.level", "must be error, warn, info, debug, trace, or directives such as info,plimsoll=debug");
+        }
+        Self { level, json: r.one_of("log.format", &["human", "json"]) == "json" }
+    }
+}
+
+impl Telemetry {
+    fn read(r: &mut Reader) -> Self {
+        let max_event_bytes = r.size("telemetry.max_event_bytes", 256 << 10, 64);
+        let max_body_bytes = r.size("telemetry.max_body_bytes", 16 << 20, 64);
+        let queue_bytes = r.size("telemetry.queue_bytes", 64 << 20, 1 << 20);
+        if max_event_bytes > max_body_bytes {
+            r.fault("telemetry.max_event_bytes", "must not be larger than telemetry.max_body_bytes");
+        }
+        if queue_bytes < max_body_bytes {
+            r.fault("telemetry.queue_bytes", "must not be smaller than telemetry.max_body_bytes");
+        }
+        Self {
+            ring: RingLimits {
+                events: r.count("telemetry.ring_events", 5_000, 1..=10_000_000),
+                bytes: r.size("telemetry.ring_bytes", 64 << 20, 1 << 10),
+            },
+            rules: Rules {
+                max_event_bytes,
+                max_depth: r.count("telemetry.max_depth", 64, 1..=1_000),
+                accept_unknown_types: r.one_of("telemetry.unknown_types", &["accept", "reject"]) == "accept",
+            },
+            max_body_bytes,
+            max_ndjson_bytes: r.size("telemetry.max_ndjson_bytes", 1 << 30, 64) as u64,
+            max_batch_events: r.count("telemetry.max_batch_events", 10_000, 1..=1_000_000),
+            dedup_window: r.duration("telemetry.dedup_window", Duration::from_secs(86_400)),
+            queue_bytes,
+            admission_timeout: r.duration("telemetry.admission_timeout", Duration::from_millis(250)),
+        }
+    }
+}
+
+impl Journal {
+    fn read(r: &mut Reader) -> Self {
+        Self {
+            durability: match r.one_of("journal.durability", &["fsync", "os", "memory"]) {
+                "os" => Durability::Os,
+                "memory" => Durability::Memory,
+                _ => Durability::Fsync,
+            },
+            max_age: r.duration("journal.max_age", Duration::from_secs(30 * 86_400)),
+            max_bytes: r.size("journal.max_bytes", 8 << 30, 1 << 16) as u64,
+            retention_interval: r.duration("journal.retention_interval", Duration::from_secs(60)),
+            readers: r.count("journal.readers", 2, 1..=64),
+            query_timeout: r.duration("journal.query_timeout", Duration::from_secs(5)),
+        }
+    }
+}
+
+impl Sse {
+    fn read(r: &mut Reader) -> Self {
+        let retry_min = r.duration("sse.retry_min", Duration::from_secs(1));
+        let retry_max = r.duration("sse.retry_max", Duration::from_secs(5));
+        if retry_min > retry_max {
+            r.fault("sse.retry_min", "must not be longer than sse.retry_max");
+        }
+        Self {
+            heartbeat: r.duration("sse.heartbeat", Duration::from_secs(15)),
+            retry: (retry_min, retry_max),
+            max_clients: r.count("sse.max_clients", 50_000, 1..=10_000_000),
+            chunk_bytes: r.size("sse.chunk_bytes", 64 << 10, 1 << 10),
+            send_buffer: r.size("sse.send_buffer", 64 << 10, 4 << 10),
+            stall_timeout: r.duration("sse.stall_timeout", Duration::from_secs(30)),
+            max_lag_bytes: r.size("sse.max_lag_bytes", 64 << 20, 1 << 10) as u64,
+            max_lag_age: r.duration("sse.max_lag_age", Duration::from_secs(60)),
+            close_grace: r.duration("sse.close_grace", Duration::from_secs(5)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(yaml: &str, overrides: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let overrides: Vec<_> = overrides.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Config::parse(yaml, &overrides, None).map_err(|error| error.0)
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once_with_their_paths() {
+        let yaml = "http: {listen: nowhere, color: red}\nsse: {heartbeat: soon, retry_min: 9s}\ntelemetry: 7\nwhat: {}\n\
+                    journal: {durability: maybe, readers: 0}";
+        let faults = parse(yaml, &[("log.level", "[")]).expect_err("refused");
+        let paths = [
+            "http.listen",
+            "http.color",
+            "sse.heartbeat",
+            "sse.retry_min",
+            "telemetry",
+            "what",
+            "journal.durability",
+            "journal.readers",
+            "log.level",
+        ];
+        for path in paths {
+            assert!(faults.iter().any(|fault| fault.starts_with(&format!("{path}:"))), "{path} in {faults:#?}");
+        }
+        assert_eq!(faults.len(), paths.len(), "{faults:#?}");
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_flags_win_over_both() {
+        let config = parse("http: {listen: '127.0.0.1:1'}", &[("http.listen", "127.0.0.1:2"), ("http.listen", "127.0.0.1:3")]);
+        assert_eq!(config.expect("valid").http.listen.port(), 3);
+    }
+
+    #[test]
+    fn a_public_address_is_refused_unless_it_is_meant() {
+        for public in ["0.0.0.0:8765", "[::]:8765", "192.0.2.1:80"] {
+            let faults = parse("", &[("http.listen", public)]).expect_err("refused");
+            assert!(faults[0].contains("http.allow_public"), "{faults:?}");
+            assert!(parse("http: {allow_public: true}", &[("http.listen", public)]).is_ok());
+        }
+        assert!(parse("", &[("http.listen", "[::1]:8765")]).is_ok());
+    }
+
+    #[test]
+    fn durations_and_sizes_have_units() {
+        let config = parse("sse: {heartbeat: 1500ms, send_buffer: 8KiB}\njournal: {max_age: 2d, max_bytes: 1GiB}", &[]);
+        let config = config.expect("valid");
+        assert_eq!(config.sse.heartbeat, Duration::from_millis(1500));
+        assert_eq!((config.sse.send_buffer, config.journal.max_bytes), (8192, 1 << 30));
+        assert_eq!(config.journal.max_age, Duration::from_secs(172_800));
+    }
+
+    #[test]
+    fn the_file_we_ship_is_complete_and_says_the_defaults() {
+        let shipped = include_str!("../../configs/dev.yaml");
+        let config = parse(shipped, &[]).expect("valid");
+        let defaults = parse("", &[]).expect("valid");
+        assert_eq!(format!("{config:?}"), format!("{defaults:?}"));
+        for key in reader::keys_of(|r| {
+            r.text("artifacts", "");
+            Http::read(r);
+            Log::read(r);
+            Telemetry::read(r);
+            Journal::read(r);
+            Sse::read(r);
+        }) {
+            let name = key.rsplit('.').next().unwrap_or(&key);
+            assert!(shipped.contains(&format!("{name}:")), "{key} is not in configs/dev.yaml");
+        }
+    }
+}

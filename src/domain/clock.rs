@@ -1,0 +1,141 @@
+//! Time as an argument: instants of the contract's form, and a clock that tests can set.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
+
+/// An instant in UTC with microseconds; written as RFC 3339 with `Z`.
+///
+/// ```
+/// use plimsoll::domain::clock::Timestamp;
+/// let t = Timestamp::parse("2025-11-18T13:25:41.345678+05:30").expect("a valid time");
+/// assert_eq!(t.to_string(), "2025-11-18T07:55:41.345678Z");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// 0000-01-01T00:00:00Z and the last microsecond of the year 9999: what RFC 3339 can write.
+const RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200_000_000..=253_402_300_799_999_999;
+
+impl Timestamp {
+    /// The instant `micros` microseconds after 1970-01-01T00:00:00Z, cut to the years 0 to 9999.
+    #[must_use]
+    pub fn from_micros(micros: i64) -> Self {
+        Self(micros.clamp(*RANGE.start(), *RANGE.end()))
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// Whole milliseconds since 1970-01-01T00:00:00Z; 0 before it.
+    #[must_use]
+    pub fn millis(self) -> u64 {
+        u64::try_from(self.0.div_euclid(1000)).unwrap_or(0)
+    }
+
+    /// Reads an RFC 3339 time with an offset or `Z`.
+    ///
+    /// # Errors
+    /// Says what is expected, for the sender of the text.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        const EXPECTED: &str = "must be an RFC 3339 time with an offset, such as 2025-11-18T07:55:41.345678Z";
+        let parsed = DateTime::parse_from_rfc3339(text).map_err(|_| EXPECTED)?;
+        let micros = parsed.timestamp_micros();
+        if RANGE.contains(&micros) { Ok(Self(micros)) } else { Err(EXPECTED) }
+    }
+
+    /// Appends the 27 characters of the RFC 3339 form to `out`.
+    pub fn write(self, out: &mut Vec<u8>) {
+        let time = self.datetime();
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let fields: [(usize, usize, u32); 7] = [
+            (0, 4, u32::try_from(time.year()).unwrap_or(0)),
+            (5, 2, time.month()),
+            (8, 2, time.day()),
+            (11, 2, time.hour()),
+            (14, 2, time.minute()),
+            (17, 2, time.second()),
+            (20, 6, time.timestamp_subsec_micros().min(999_999)),
+        ];
+        for (at, width, mut value) in fields {
+            for digit in text.iter_mut().skip(at).take(width).rev() {
+                *digit = b'0' + u8::try_from(value % 10).unwrap_or(0);
+                value /= 10;
+            }
+        }
+        out.extend_from_slice(&text);
+    }
+
+    fn datetime(self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.datetime().to_rfc3339_opts(SecondsFormat::Micros, true))
+    }
+}
+
+/// Where an actor or a route learns what time it is.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// The machine's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Arc::new(|| Timestamp::from_micros(Utc::now().timestamp_micros())))
+    }
+
+    /// A clock that shows what `hand` was last set to: microseconds since 1970.
+    #[must_use]
+    pub fn manual(hand: Arc<AtomicI64>) -> Self {
+        Self(Arc::new(move || Timestamp::from_micros(hand.load(Ordering::SeqCst))))
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_fast_writer_agrees_with_chrono(micros in RANGE) {
+            let time = Timestamp::from_micros(micros);
+            let mut written = Vec::new();
+            time.write(&mut written);
+            prop_assert_eq!(String::from_utf8(written).expect("ascii"), time.to_string());
+        }
+
+        #[test]
+        fn a_written_time_reads_back(micros in 0..*RANGE.end()) {
+            let time = Timestamp::from_micros(micros);
+            prop_assert_eq!(Timestamp::parse(&time.to_string()), Ok(time));
+        }
+    }
+
+    #[test]
+    fn a_time_without_offset_is_refused() {
+        assert!(Timestamp::parse("2025-11-18T07:55:41").is_err());
+        assert!(Timestamp::parse("yesterday").is_err());
+    }
+}

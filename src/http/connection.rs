@@ -1,0 +1,123 @@
+//! A client's socket that somebody else than its own response can end.
+//!
+//! A response body is only polled while its socket takes bytes, so a stalled client can be ended by the socket alone.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use actix_web::rt::net::TcpStream;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What the holder of a connection may do to it, from the same thread.
+#[derive(Default)]
+pub struct Control {
+    cut: Cell<bool>,
+    waker: Cell<Option<Waker>>,
+    limits: Cell<Option<StreamLimits>>,
+}
+
+/// What the kernel may keep for the client of an endless response.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamLimits {
+    /// Bytes that it buffers.
+    pub send_buffer: usize,
+    /// How long sent bytes may stay unacknowledged: a client that vanished without a word is noticed then.
+    pub user_timeout: Duration,
+}
+
+impl Control {
+    /// Ends the connection at once; what it has not taken yet is lost.
+    pub fn cut(&self) {
+        self.cut.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Holds the connection to `limits` from its next write on.
+    pub fn limit(&self, limits: StreamLimits) {
+        self.limits.set(Some(limits));
+    }
+}
+
+/// A TCP connection with its [`Control`].
+pub struct Socket {
+    stream: TcpStream,
+    control: Rc<Control>,
+}
+
+impl Socket {
+    /// Wraps an accepted connection.
+    #[must_use]
+    pub fn new(stream: TcpStream) -> Self {
+        // a small answer or block leaves at once; if the kernel refuses, it leaves a little later
+        let _ = stream.set_nodelay(true);
+        Self { stream, control: Rc::default() }
+    }
+
+    /// Its control.
+    #[must_use]
+    pub fn control(&self) -> Rc<Control> {
+        Rc::clone(&self.control)
+    }
+
+    /// Fails once the connection was cut.
+    fn check(&self) -> io::Result<()> {
+        if !self.control.cut.get() {
+            return Ok(());
+        }
+        // no lingering: the kernel gives its buffers back at once
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        Err(io::ErrorKind::ConnectionAborted.into())
+    }
+
+    fn wait<T>(&self, cx: &Context<'_>, poll: Poll<T>) -> Poll<T> {
+        if poll.is_pending() {
+            let known = self.control.waker.take().filter(|known| known.will_wake(cx.waker()));
+            self.control.waker.set(Some(known.unwrap_or_else(|| cx.waker().clone())));
+        }
+        poll
+    }
+
+    fn apply_limits(&self) {
+        if let Some(limits) = self.control.limits.take() {
+            let socket = SockRef::from(&self.stream);
+            // without these the connection only costs more, until its timeouts find it
+            let _ = socket.set_send_buffer_size(limits.send_buffer);
+            #[cfg(target_os = "linux")]
+            let _ = socket.set_tcp_user_timeout(Some(limits.user_timeout));
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.check()?;
+        let poll = Pin::new(&mut this.stream).poll_read(cx, buf);
+        this.wait(cx, poll)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.check()?;
+        this.apply_limits();
+        let poll = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.wait(cx, poll)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}

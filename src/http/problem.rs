@@ -1,0 +1,242 @@
+//! Errors as the client sees them (RFC 9457); the only place that picks an error status.
+
+use std::fmt;
+
+use actix_web::body::BoxBody;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+
+use crate::actors::admission::Full;
+use crate::actors::event_bus::PublishError;
+use crate::actors::journal_reader::ReadError;
+use crate::domain::envelope::Refusal;
+use crate::domain::fault::FieldFault;
+use crate::storage::StorageError;
+
+/// A fault of one item of a batch, or of a single one.
+#[derive(Debug, Clone, Serialize)]
+pub struct ItemFault {
+    /// Which item; absent for a single one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<usize>,
+    /// The fault.
+    #[serde(flatten)]
+    pub fault: FieldFault,
+}
+
+/// What went wrong, in the words of the domain.
+#[derive(Debug, Clone)]
+pub enum Problem {
+    /// Not of the expected form at all.
+    Malformed(String),
+    /// No item of a batch was good.
+    NoneAccepted(Vec<ItemFault>),
+    /// Well-formed but not acceptable.
+    Unacceptable(Vec<ItemFault>),
+    /// Larger than this; in words.
+    TooLarge(String),
+    /// Another content type or encoding is expected.
+    UnsupportedMedia(String),
+    /// The request names a host that this service does not answer for.
+    ForeignHost,
+    /// There is no such resource.
+    NotFound,
+    /// The resource has other methods.
+    MethodNotAllowed(&'static str),
+    /// The body came too slowly.
+    TooSlow,
+    /// Something is full or failing for the moment; in words.
+    Unavailable {
+        /// What, and what to do.
+        detail: String,
+        /// When to try again, in seconds.
+        retry_after: u32,
+    },
+    /// A streamed body was taken in part.
+    Interrupted {
+        /// Why it ended.
+        cause: Box<Problem>,
+        /// What was taken.
+        taken: serde_json::Value,
+    },
+    /// A bug; its detail is in the log.
+    Internal,
+}
+
+/// How long a client shall wait for a full queue, in seconds.
+const QUEUE_RETRY: u32 = 1;
+/// How long a client shall wait for a failing journal or a stopping service, in seconds.
+const FAILURE_RETRY: u32 = 5;
+
+impl Problem {
+    /// Faults of a query's parameters or of one item.
+    #[must_use]
+    pub fn faults(faults: Vec<FieldFault>) -> Self {
+        Self::Unacceptable(faults.into_iter().map(|fault| ItemFault { index: None, fault }).collect())
+    }
+
+    fn unavailable(detail: &str, retry_after: u32) -> Self {
+        Self::Unavailable { detail: detail.to_owned(), retry_after }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed(_) | Self::NoneAccepted(_) => StatusCode::BAD_REQUEST,
+            Self::Unacceptable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::ForeignHost => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Interrupted { cause, .. } => cause.status(),
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The stable name of this kind of problem, and its title.
+    fn kind(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Malformed(_) => ("malformed", "The request is malformed"),
+            Self::NoneAccepted(_) => ("none-accepted", "No event was accepted"),
+            Self::Unacceptable(_) => ("not-acceptable", "The request is not acceptable"),
+            Self::TooLarge(_) => ("too-large", "The request is too large"),
+            Self::UnsupportedMedia(_) => ("unsupported-media-type", "The content type is not supported"),
+            Self::ForeignHost => ("foreign-host", "This service does not answer for that host"),
+            Self::NotFound => ("not-found", "There is nothing here"),
+            Self::MethodNotAllowed(_) => ("method-not-allowed", "The method is not allowed here"),
+            Self::TooSlow => ("timeout", "The request came too slowly"),
+            Self::Unavailable { .. } => ("unavailable", "The service cannot take this now"),
+            Self::Interrupted { cause, .. } => cause.kind(),
+            Self::Internal => ("internal", "An internal error"),
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Malformed(detail) | Self::TooLarge(detail) | Self::UnsupportedMedia(detail) => detail.clone(),
+            Self::NoneAccepted(_) => "every item has faults; see errors".into(),
+            Self::Unacceptable(_) => "nothing was done; see errors".into(),
+            Self::ForeignHost => "the Host header must be localhost, an IP address, or a name in http.allowed_hosts".into(),
+            Self::NotFound => "check the path".into(),
+            Self::MethodNotAllowed(allowed) => format!("allowed are {allowed}"),
+            Self::TooSlow => "the body must arrive within http.body_timeout".into(),
+            Self::Unavailable { detail, .. } => detail.clone(),
+            Self::Interrupted { cause, .. } => cause.detail(),
+            Self::Internal => "it has been logged".into(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Unavailable { retry_after, .. } => Some(*retry_after),
+            Self::Interrupted { cause, .. } => cause.retry_after(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind().1, self.detail())
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status()
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            r#type: String,
+            title: &'a str,
+            status: u16,
+            detail: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            errors: Option<&'a [ItemFault]>,
+            #[serde(flatten)]
+            taken: Option<&'a serde_json::Value>,
+        }
+        let (kind, title) = self.kind();
+        let (errors, taken) = match self {
+            Self::NoneAccepted(faults) | Self::Unacceptable(faults) => (Some(faults.as_slice()), None),
+            Self::Interrupted { taken, .. } => (None, Some(taken)),
+            _ => (None, None),
+        };
+        let status = self.status();
+        let body = Body {
+            r#type: format!("urn:plimsoll:problem:{kind}"),
+            title,
+            status: status.as_u16(),
+            detail: self.detail(),
+            errors,
+            taken,
+        };
+        let mut response = HttpResponse::build(status);
+        response.content_type("application/problem+json");
+        if let Some(seconds) = self.retry_after() {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        if let Self::MethodNotAllowed(allowed) = self {
+            response.insert_header((header::ALLOW, *allowed));
+        }
+        // these types always have a JSON form
+        response.body(serde_json::to_vec(&body).unwrap_or_default())
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Malformed(message) => Self::Malformed(format!("the event {message}")),
+            Refusal::Unacceptable(faults) => Self::faults(faults),
+            Refusal::TooLarge(limit) => Self::TooLarge(format!("an event must be at most {limit} bytes long")),
+        }
+    }
+}
+
+impl From<PublishError> for Problem {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Full => Self::unavailable("too many events are waiting to be journalled; try again", QUEUE_RETRY),
+            PublishError::Stopping => Self::unavailable("the service is stopping; try again when it is back", FAILURE_RETRY),
+            PublishError::Journal(StorageError::Full(_)) => Self::unavailable("the journal's disk is full", FAILURE_RETRY),
+            PublishError::Journal(_) => Self::unavailable("the journal cannot be written", FAILURE_RETRY),
+            PublishError::Unknown => Self::unavailable(
+                "it is not known whether the events were journalled; repeat the request (with event_id nothing is doubled)",
+                FAILURE_RETRY,
+            ),
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Busy => Self::unavailable("too many queries are waiting; try again", QUEUE_RETRY),
+            ReadError::Lost => Self::Internal,
+            ReadError::Storage(StorageError::TooSlow(seconds)) => Self::unavailable(
+                &format!("the query took longer than {seconds} s; narrow it down with since_id or event_type"),
+                FAILURE_RETRY,
+            ),
+            ReadError::Storage(StorageError::TooMany(most)) => Self::faults(vec![FieldFault::new(
+                "bucket",
+                format!("gives more than {most} counts; take a longer bucket or a shorter time"),
+            )]),
+            ReadError::Storage(error) => {
+                tracing::error!(%error, "the journal cannot be read");
+                Self::unavailable("the journal cannot be read", FAILURE_RETRY)
+            }
+        }
+    }
+}
+
+impl From<Full> for Problem {
+    fn from(_: Full) -> Self {
+        Self::unavailable("too many large requests are being received; try again", QUEUE_RETRY)
+    }
+}

@@ -1,0 +1,90 @@
+//! The HTTP server: actix's, over our own [`Socket`], with one SSE fan-out a worker.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use actix::Addr;
+use actix_http::HttpService;
+use actix_server::Server;
+use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, web};
+use actix_web_lab::middleware::CatchPanic;
+use parking_lot::Mutex;
+
+use super::connection::Socket;
+use super::state::State;
+use super::{host_check, routes};
+use crate::actors::sse_fanout::SseFanout;
+use crate::actors::sse_session::Limits;
+
+/// The fan-outs of all workers, as they start.
+pub type Fanouts = Arc<Mutex<Vec<Addr<SseFanout>>>>;
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 4_096;
+
+/// Builds the server on `listener`; its workers add their fan-outs to `fanouts`.
+///
+/// # Errors
+/// The listener cannot be used.
+pub fn build(listener: TcpListener, state: web::Data<State>, fanouts: Fanouts) -> std::io::Result<Server> {
+    let http = &state.config.http;
+    let builder = Server::build()
+        .workers(http.workers)
+        .max_concurrent_connections(http.max_connections)
+        .backlog(BACKLOG)
+        .shutdown_timeout(http.shutdown_timeout.as_secs().max(1))
+        .disable_signals();
+    let builder = builder.listen("plimsoll", listener, move || {
+        let http = &state.config.http;
+        let fanout = start_fanout(&state, &fanouts);
+        let app = App::new()
+            .app_data(state.clone())
+            .app_data(web::Data::new(fanout))
+            .wrap(from_fn(host_check::check))
+            .wrap(CatchPanic::default())
+            .configure(routes);
+        let service = HttpService::build()
+            .client_request_timeout(http.header_timeout)
+            // a closed client shall be gone, not half there
+            .h1_allow_half_closed(false)
+            .on_connect_ext(|socket: &Socket, data| {
+                data.insert(socket.control());
+            })
+            .finish(map_config(app, |()| AppConfig::default()));
+        fn_service(|stream: TcpStream| async move {
+            let peer = stream.peer_addr().ok();
+            Ok((Socket::new(stream), actix_http::Protocol::Http1, peer))
+        })
+        .and_then(service)
+    })?;
+    Ok(builder.run())
+}
+
+fn start_fanout(state: &State, fanouts: &Fanouts) -> crate::actors::sse_fanout::FanoutHandle {
+    let sse = &state.config.sse;
+    let limits = Limits {
+        heartbeat: sse.heartbeat,
+        retry: sse.retry,
+        max_clients: sse.max_clients,
+        chunk_bytes: sse.chunk_bytes,
+        stall_timeout: sse.stall_timeout,
+        max_lag_bytes: sse.max_lag_bytes,
+        max_lag_age: sse.max_lag_age,
+        close_grace: sse.close_grace,
+    };
+    let (handle, address) = SseFanout::start(
+        state.history.clone(),
+        state.bus.clone(),
+        limits,
+        Arc::clone(&state.sse),
+        state.clock.clone(),
+        fastrand::u64(..),
+        state.panics.clone(),
+    );
+    fanouts.lock().push(address);
+    handle
+}

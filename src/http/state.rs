@@ -1,0 +1,66 @@
+//! What every route may use: handles of actors, read models and the configuration.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::actors::admission::Admission;
+use crate::actors::event_bus::EventBusHandle;
+use crate::actors::history::History;
+use crate::actors::journal;
+use crate::actors::journal_reader::JournalReaderHandle;
+use crate::actors::sse_session::SseCounters;
+use crate::actors::supervision::Panics;
+use crate::config::Config;
+use crate::domain::clock::{Clock, Timestamp};
+
+/// Shared by all workers.
+#[derive(Debug)]
+pub struct State {
+    /// The configuration.
+    pub config: Config,
+    /// The time.
+    pub clock: Clock,
+    /// When the service started.
+    pub started: Timestamp,
+    /// Whether it takes new work.
+    pub ready: AtomicBool,
+    /// Publishes.
+    pub bus: EventBusHandle,
+    /// Ring and journal.
+    pub history: History,
+    /// Queries of the journal alone.
+    pub readers: JournalReaderHandle,
+    /// The journal's status.
+    pub journal: journal::SharedStatus,
+    /// What the check of the whole journal found.
+    pub integrity: Mutex<Integrity>,
+    /// Name of a broken journal that was set aside at the start.
+    pub set_aside: Option<String>,
+    /// The streams' counts.
+    pub sse: Arc<SseCounters>,
+    /// Contained panics.
+    pub panics: Panics,
+    /// Memory for request bodies, in KiB.
+    pub body_memory: Admission,
+}
+
+/// How far the check of the journal's file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Integrity {
+    /// Not done yet.
+    Checking,
+    /// Nothing is broken.
+    Sound,
+    /// This is broken.
+    Broken(String),
+}
+
+impl State {
+    /// Whether the service can take events.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) && self.journal.read().failure.is_none()
+    }
+}

@@ -1,0 +1,60 @@
+//! `GET` and `DELETE /api/telemetry/events`.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::actors::history::EventQuery;
+use crate::domain::id::{BadEventId, EventId};
+use crate::http::problem::Problem;
+use crate::http::query::Params;
+use crate::http::state::State;
+
+/// Events from ring and journal, as one answer.
+///
+/// # Errors
+/// Faults of the query, or a journal that does not answer.
+pub async fn list(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
+    let query = read(Params::of(&request)?)?;
+    let page = state.history.query(query).await?;
+    let mut body = b"{\"events\":[".to_vec();
+    for (index, event) in page.events.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        event.write_json(&mut body);
+    }
+    let next = page.next.map_or("null".to_owned(), |id| format!("\"{id}\""));
+    body.extend_from_slice(format!("],\"count\":{},\"next\":{next}}}", page.events.len()).as_bytes());
+    Ok(HttpResponse::Ok().content_type("application/json").body(body))
+}
+
+fn read(mut params: Params) -> Result<EventQuery, Problem> {
+    let expected = BadEventId.to_string();
+    let mut filter = params.filter();
+    filter.since = params.time("since_ts");
+    filter.until = params.time("until_ts");
+    let oldest_first = match params.text("order") {
+        None | Some("desc") => false,
+        Some("asc") => true,
+        Some(_) => {
+            params.fault("order", "must be asc or desc");
+            false
+        }
+    };
+    let query = EventQuery {
+        filter,
+        after: params.parsed("since_id", &expected).unwrap_or(EventId::ZERO),
+        before: params.parsed("before_id", &expected).unwrap_or(EventId::MAX),
+        oldest_first,
+        limit: params.number("limit", 1..=1000).unwrap_or(100),
+    };
+    params.finish().map(|()| query)
+}
+
+/// Empties the ring; the journal stays.
+///
+/// # Errors
+/// The service is stopping.
+pub async fn clear(state: web::Data<State>) -> Result<HttpResponse, Problem> {
+    state.bus.clear_ring().await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,140 @@
+//! `POST /api/telemetry/events`: one event, an array, or NDJSON.
+
+use std::cell::Cell;
+use std::fmt;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::ndjson;
+use super::tally::Tally;
+use crate::actors::event_bus::Receipt;
+use crate::domain::clock::Timestamp;
+use crate::domain::envelope;
+use crate::domain::event::Draft;
+use crate::domain::fault::FieldFault;
+use crate::http::body::{Body, Form};
+use crate::http::problem::{ItemFault, Problem};
+use crate::http::query::Params;
+use crate::http::state::State;
+
+/// After so many events a long batch lets the thread's other clients go first.
+pub(super) const BREATH: usize = 256;
+
+/// The route.
+///
+/// # Errors
+/// See [`Problem`].
+pub async fn publish(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Result<HttpResponse, Problem> {
+    let form = Form::of(&request)?;
+    let mut params = Params::of(&request)?;
+    let atomic = params.flag("atomic");
+    params.finish()?;
+
+    let telemetry = &state.config.telemetry;
+    let buffered = atomic || form == Form::Json;
+    let limit = if buffered { telemetry.max_body_bytes as u64 } else { telemetry.max_ndjson_bytes };
+    let body = Body::new(&request, payload, limit, state.config.http.body_timeout)?;
+    if !buffered {
+        return ndjson::publish(&state, body, limit).await;
+    }
+    let body = body.whole(telemetry.max_body_bytes, &state.body_memory).await?;
+    let is_array = body.bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    match (form, is_array) {
+        (Form::Json, false) => publish_one(&state, &body.bytes).await,
+        (Form::Json, true) => publish_many(&state, &array(&body.bytes, telemetry.max_batch_events)?, atomic).await,
+        (Form::Ndjson, _) => publish_many(&state, &lines(&body.bytes, telemetry.max_batch_events)?, atomic).await,
+    }
+}
+
+async fn publish_one(state: &State, json: &[u8]) -> Result<HttpResponse, Problem> {
+    let draft = envelope::parse(json, &state.config.telemetry.rules, state.clock.now())?;
+    let receipts = state.bus.publish(vec![draft]).await?;
+    let Some(Receipt { id, duplicate }) = receipts.first() else { return Err(Problem::Internal) };
+    Ok(HttpResponse::Created().json(json!({ "id": id.to_string(), "duplicate": duplicate })))
+}
+
+async fn publish_many(state: &State, items: &[&[u8]], atomic: bool) -> Result<HttpResponse, Problem> {
+    if items.is_empty() {
+        let fault = FieldFault::new("", "must hold at least one event");
+        return Err(Problem::NoneAccepted(vec![ItemFault { index: None, fault }]));
+    }
+    let now = state.clock.now();
+    let mut tally = Tally::default();
+    let mut drafts = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        drafts.extend(parse(state, index, item, now, &mut tally));
+        if index % BREATH == BREATH - 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+    if atomic && tally.has_rejected() {
+        return Err(tally.refusal());
+    }
+    if !drafts.is_empty() {
+        tally.published(&state.bus.publish(drafts).await?);
+    }
+    tally.answer()
+}
+
+/// Parses one item of a batch; its faults go into `tally`.
+pub(super) fn parse(state: &State, index: usize, item: &[u8], now: Timestamp, tally: &mut Tally) -> Option<Draft> {
+    envelope::parse(item, &state.config.telemetry.rules, now).map_err(|refusal| tally.rejected(index, refusal.into_faults())).ok()
+}
+
+fn lines(body: &Bytes, max: usize) -> Result<Vec<&[u8]>, Problem> {
+    let lines: Vec<&[u8]> =
+        body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).take(max + 1).collect();
+    if lines.len() > max { Err(too_many(max)) } else { Ok(lines) }
+}
+
+fn array(body: &Bytes, max: usize) -> Result<Vec<&[u8]>, Problem> {
+    let full = Cell::new(false);
+    let text = std::str::from_utf8(body).map_err(|_| Problem::Malformed("the body is not UTF-8".into()))?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let items = Items { max, full: &full }.deserialize(&mut json).and_then(|items| json.end().map(|()| items));
+    items.map_err(
+        |error| if full.get() { too_many(max) } else { Problem::Malformed(format!("the body {}", envelope::say(&error))) },
+    )
+}
+
+fn too_many(max: usize) -> Problem {
+    Problem::TooLarge(format!("at most {max} events in one request; stream more as application/x-ndjson"))
+}
+
+/// The items of an array as raw JSON, no more than `max`: a body of commas must not become a list of millions.
+struct Items<'c> {
+    max: usize,
+    full: &'c Cell<bool>,
+}
+
+impl<'de> DeserializeSeed<'de> for Items<'_> {
+    type Value = Vec<&'de [u8]>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Items<'_> {
+    type Value = Vec<&'de [u8]>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element::<&'de RawValue>()? {
+            if items.len() == self.max {
+                self.full.set(true);
+                return Err(A::Error::custom("too many events"));
+            }
+            items.push(item.get().as_bytes());
+        }
+        Ok(items)
+    }
+}

@@ -1,0 +1,73 @@
+//! `GET /api/telemetry/stream`: live events over SSE.
+
+use std::rc::Rc;
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::actors::sse_fanout::{FanoutHandle, Start, Subscription};
+use crate::actors::sse_session::Wish;
+use crate::domain::id::{BadEventId, EventId};
+use crate::http::connection::{Control, StreamLimits};
+use crate::http::problem::Problem;
+use crate::http::query::Params;
+use crate::http::state::State;
+
+/// Most events that `replay` may ask for.
+const MAX_REPLAY: usize = 5_000;
+
+/// The route.
+///
+/// # Errors
+/// Faults of the query.
+pub async fn stream(
+    request: HttpRequest,
+    state: web::Data<State>,
+    fanout: web::Data<FanoutHandle>,
+) -> Result<HttpResponse, Problem> {
+    let subscription = read(&request)?;
+    let control = request.conn_data::<Rc<Control>>().cloned().unwrap_or_default();
+    let sse = &state.config.sse;
+    control.limit(StreamLimits { send_buffer: sse.send_buffer, user_timeout: sse.stall_timeout });
+    let body = fanout.open(subscription, Box::new(move || control.cut())).await;
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/event-stream"))
+        .insert_header((header::CACHE_CONTROL, "no-cache, no-store, no-transform"))
+        .insert_header(("X-Accel-Buffering", "no"))
+        .streaming(body))
+}
+
+fn read(request: &HttpRequest) -> Result<Subscription, Problem> {
+    let mut params = Params::of(request)?;
+    let expected = BadEventId.to_string();
+    let header = request.headers().get("Last-Event-ID").map(|value| value.to_str().unwrap_or("?").trim().to_owned());
+    let mut after: Option<EventId> = header.filter(|text| !text.is_empty()).and_then(|text| {
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            params.fault("Last-Event-ID", &expected);
+        }
+        parsed
+    });
+    for name in ["last_event_id", "lastEventId", "since_id"] {
+        let given = params.parsed(name, &expected);
+        after = after.or(given);
+    }
+    let since = params.time("since_ts");
+    let replay = params.number("replay", 0..=MAX_REPLAY);
+    let start = match (after, since, replay) {
+        (Some(id), ..) => Start::After(id),
+        (None, Some(time), _) => Start::Since(time),
+        (None, None, Some(count)) => Start::Replay(count),
+        (None, None, None) => Start::Now,
+    };
+    let heartbeat_event = match params.text("heartbeat") {
+        None | Some("comment") => false,
+        Some("event") => true,
+        Some(_) => {
+            params.fault("heartbeat", "must be comment or event");
+            false
+        }
+    };
+    let wish = Wish { filter: params.filter(), named: params.flag("named") };
+    params.finish().map(|()| Subscription { wish, heartbeat_event, start })
+}

@@ -1,0 +1,105 @@
+//! What became of a batch, for the answer.
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::actors::event_bus::Receipt;
+use crate::domain::fault::FieldFault;
+use crate::domain::id::EventId;
+use crate::http::problem::{ItemFault, Problem};
+
+/// So many refused items are listed; more of a streamed body are counted.
+const MAX_LISTED: usize = 10_000;
+/// So many faults of each are listed.
+const MAX_FAULTS: usize = 8;
+
+/// An item that was refused.
+#[derive(Debug, Clone, Serialize)]
+struct Rejected {
+    index: usize,
+    errors: Vec<FieldFault>,
+}
+
+/// The count of a batch.
+#[derive(Debug, Default)]
+pub struct Tally {
+    accepted: usize,
+    duplicates: usize,
+    rejected: Vec<Rejected>,
+    not_listed: usize,
+    first: Option<EventId>,
+    last: Option<EventId>,
+}
+
+impl Tally {
+    /// These were published.
+    pub fn published(&mut self, receipts: &[Receipt]) {
+        for receipt in receipts {
+            if receipt.duplicate {
+                self.duplicates += 1;
+                continue;
+            }
+            self.accepted += 1;
+            self.first = self.first.or(Some(receipt.id));
+            self.last = Some(receipt.id);
+        }
+    }
+
+    /// The item at `index` was refused.
+    pub fn rejected(&mut self, index: usize, mut errors: Vec<FieldFault>) {
+        if self.rejected.len() >= MAX_LISTED {
+            self.not_listed += 1;
+            return;
+        }
+        errors.truncate(MAX_FAULTS);
+        self.rejected.push(Rejected { index, errors });
+    }
+
+    /// Whether anything was refused.
+    #[must_use]
+    pub fn has_rejected(&self) -> bool {
+        !self.rejected.is_empty()
+    }
+
+    /// All faults, item by item.
+    fn faults(self) -> Vec<ItemFault> {
+        let of = |item: Rejected| item.errors.into_iter().map(move |fault| ItemFault { index: Some(item.index), fault });
+        self.rejected.into_iter().flat_map(of).collect()
+    }
+
+    /// The problem of a batch that is taken whole or not at all.
+    #[must_use]
+    pub fn refusal(self) -> Problem {
+        Problem::Unacceptable(self.faults())
+    }
+
+    /// The counts as JSON.
+    #[must_use]
+    pub fn summary(&self) -> Value {
+        let id = |id: Option<EventId>| id.map(|id| id.to_string());
+        let mut summary = json!({
+            "accepted": self.accepted,
+            "duplicates": self.duplicates,
+            "rejected": self.rejected,
+            "first_id": id(self.first),
+            "last_id": id(self.last),
+        });
+        if let (Some(map), true) = (summary.as_object_mut(), self.not_listed > 0) {
+            map.insert("rejected_not_listed".into(), self.not_listed.into());
+        }
+        summary
+    }
+
+    /// The answer.
+    ///
+    /// # Errors
+    /// No item was good.
+    pub fn answer(self) -> Result<HttpResponse, Problem> {
+        if self.accepted + self.duplicates == 0 {
+            return Err(Problem::NoneAccepted(self.faults()));
+        }
+        let mut response = if self.has_rejected() { HttpResponse::MultiStatus() } else { HttpResponse::Created() };
+        Ok(response.json(self.summary()))
+    }
+}

@@ -1,0 +1,337 @@
+//! The embedded log: one SQLite file in WAL mode.
+//!
+//! A commit of many events costs one fsync of the write-ahead log; readers never wait for it.
+//!
+//! - `events`: one row an event; `body` is its JSON behind the id, the other columns serve filters.
+//! - `event_ids`: the senders' own ids within the window in which a repeated post is known.
+//! - `meta`: `floor` (events up to it were deleted or never here) and `events` (how many there are).
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
+
+use super::query::severity_rank;
+use super::{Duplicate, EventLog, LogStats, StorageError};
+use crate::domain::clock::Timestamp;
+use crate::domain::event::Event;
+use crate::domain::id::EventId;
+
+/// The schema, one step a version; `user_version` counts the steps that were taken. Steps are only ever added.
+const MIGRATIONS: &[&str] = &["
+    create table events(
+        id integer primary key, ts integer not null, type text not null, severity integer, profile_id integer,
+        source text, symbol text, strategy text, body blob not null);
+    create index by_type on events(type);
+    create index by_ts on events(ts, type);
+    create table event_ids(
+        source text not null, event_id text not null, id integer not null, primary key(source, event_id)) without rowid;
+    create index event_ids_by_id on event_ids(id);
+    create table meta(key text primary key, value integer not null) without rowid;
+    insert into meta values('floor', 0), ('events', 0);
+"];
+
+const INSERT: &str = "insert into events(id, ts, type, severity, profile_id, source, symbol, strategy, body)
+    values(?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+/// So many rows are deleted in one go: a few ms, between two commits.
+const RETENTION_BATCH: i64 = 2_000;
+
+/// What an acknowledgement promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Survives a power failure.
+    Fsync,
+    /// Survives a crash of the process.
+    Os,
+    /// Lives as long as the process; nothing is written to disk.
+    Memory,
+}
+
+/// Where the database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A file.
+    File(PathBuf),
+    /// Memory of this process, under a name that its connections share.
+    Memory(String),
+}
+
+impl Place {
+    /// Opens one connection.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn connect(&self, flags: OpenFlags) -> rusqlite::Result<Connection> {
+        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let connection = match self {
+            Self::File(path) => Connection::open_with_flags(path, flags)?,
+            Self::Memory(name) => Connection::open_with_flags(format!("file:/{name}?vfs=memdb"), flags)?,
+        };
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.set_prepared_statement_cache_capacity(32);
+        Ok(connection)
+    }
+}
+
+/// The writer of the embedded log.
+#[derive(Debug)]
+pub struct SqliteLog {
+    connection: Connection,
+    stats: LogStats,
+    page_size: u64,
+    dedup_window: Duration,
+    /// Held as long as this process owns the file.
+    _lock: Option<File>,
+}
+
+/// How the log was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The log.
+    pub log: SqliteLog,
+    /// A broken file that was found in its place and set aside.
+    pub set_aside: Option<PathBuf>,
+}
+
+/// Opens the log, or makes a new one. A file that is no database or is broken is set aside, never written to or deleted.
+///
+/// # Errors
+/// The folder cannot be written, or another process uses the log.
+pub fn open(place: &Place, durability: Durability, dedup_window: Duration, now: Timestamp) -> Result<Opened, StorageError> {
+    let lock = match place {
+        Place::File(path) => Some(lock(path)?),
+        Place::Memory(_) => None,
+    };
+    let first = connect(place, durability, now);
+    let (connection, set_aside) = match (first, place) {
+        (Ok(connection), _) => (connection, None),
+        (Err(error), Place::File(path)) if is_broken(&error) => {
+            let aside = set_aside(path, now)?;
+            (connect(place, durability, now).map_err(StorageError::from)?, Some(aside))
+        }
+        (Err(error), _) => return Err(error.into()),
+    };
+    let mut log = SqliteLog { connection, stats: LogStats::default(), page_size: 0, dedup_window, _lock: lock };
+    log.load_stats()?;
+    Ok(Opened { log, set_aside })
+}
+
+fn lock(path: &Path) -> Result<File, StorageError> {
+    let said = |what: &str, error: &dyn std::fmt::Display| StorageError::Failed(format!("{what}: {error}"));
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| said("cannot make the journal's folder", &error))?;
+    }
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.with_extension("lock"));
+    let lock = lock.map_err(|error| said("cannot write in the journal's folder", &error))?;
+    lock.try_lock().map_err(|_| StorageError::Failed("another process uses this journal".into()))?;
+    Ok(lock)
+}
+
+fn connect(place: &Place, durability: Durability, now: Timestamp) -> rusqlite::Result<Connection> {
+    let mut connection = place.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    connection.pragma_update(None, "page_size", 8192)?;
+    connection.pragma_update(None, "auto_vacuum", "incremental")?;
+    let (journal_mode, synchronous) = match durability {
+        Durability::Fsync => ("wal", "full"),
+        Durability::Os => ("wal", "normal"),
+        Durability::Memory => ("memory", "off"),
+    };
+    connection.pragma_update_and_check(None, "journal_mode", journal_mode, |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    // 32 MiB of log before it is written back; a burst's larger log is cut back to 64 MiB
+    connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.pragma_update(None, "cache_size", -32_768)?;
+    migrate(&mut connection, now)?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<()> {
+    let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for (step, sql) in MIGRATIONS.iter().enumerate().skip(version) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(sql)?;
+        if step == 0 {
+            // a cursor from before this log was made is of another one: its events are missing here
+            set_meta(&transaction, "floor", EventId::first_at(now).to_sql())?;
+        }
+        transaction.pragma_update(None, "user_version", step + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn is_broken(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+}
+
+/// Renames a broken database and its side files, so that a new one can start in its place.
+fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StorageError> {
+    let broken = |path: &Path| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".broken-{}", now.millis()));
+        PathBuf::from(name)
+    };
+    for side in ["-wal", "-shm", ""] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(side);
+        let from = PathBuf::from(name);
+        if from.exists() {
+            std::fs::rename(&from, broken(&from))
+                .map_err(|error| StorageError::Failed(format!("cannot set the broken journal aside: {error}")))?;
+        }
+    }
+    Ok(broken(path))
+}
+
+impl SqliteLog {
+    fn load_stats(&mut self) -> Result<(), StorageError> {
+        self.page_size = self.connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let meta = |key: &str| {
+            let sql = "select value from meta where key = ?";
+            self.connection.query_row(sql, [key], |row| row.get::<_, i64>(0))
+        };
+        let newest: Option<i64> = self.connection.query_row("select max(id) from events", [], |row| row.get(0))?;
+        let floor = EventId::from_sql(meta("floor")?);
+        self.stats = LogStats {
+            events: u64::try_from(meta("events")?).unwrap_or(0),
+            bytes: used(&self.connection, self.page_size)?,
+            newest: EventId::from_sql(newest.unwrap_or(0)).max(floor),
+            floor,
+        };
+        Ok(())
+    }
+
+    /// Lets the file grow to so many pages only, as a full disk would.
+    #[cfg(test)]
+    pub(super) fn limit_pages(&mut self, pages: u32) {
+        self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).expect("limited");
+    }
+
+    /// The first id whose sender's id still counts for an event with id `now`.
+    fn window_start(&self, now: EventId) -> EventId {
+        let window = i64::try_from(self.dedup_window.as_micros()).unwrap_or(i64::MAX);
+        let now = i64::try_from(now.millis()).unwrap_or(i64::MAX).saturating_mul(1000);
+        EventId::first_at(Timestamp::from_micros(now.saturating_sub(window)))
+    }
+}
+
+/// Bytes of the pages that hold something.
+fn used(connection: &Connection, page_size: u64) -> rusqlite::Result<u64> {
+    let pages = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+    Ok(pages("page_count")?.saturating_sub(pages("freelist_count")?) * page_size)
+}
+
+fn set_meta(transaction: &Transaction<'_>, key: &str, value: i64) -> rusqlite::Result<()> {
+    transaction.prepare_cached("update meta set value = ? where key = ?")?.execute(params![value, key]).map(drop)
+}
+
+impl EventLog for SqliteLog {
+    fn append(&mut self, batch: &[Arc<Event>]) -> Result<Vec<Duplicate>, StorageError> {
+        let mut duplicates = Vec::new();
+        let mut stats = self.stats;
+        let window = batch.first().map_or(EventId::ZERO, |event| self.window_start(event.id()));
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut insert = transaction.prepare_cached(INSERT)?;
+            let mut find = transaction.prepare_cached("select id from event_ids where source = ? and event_id = ?")?;
+            let mut remember = transaction.prepare_cached("insert or replace into event_ids values(?, ?, ?)")?;
+            for (index, event) in batch.iter().enumerate() {
+                let (id, header) = (event.id(), event.header());
+                if let Some(event_id) = header.event_id.as_deref() {
+                    let source = header.source.as_deref().unwrap_or_default();
+                    let first = find.query_row([source, event_id], |row| row.get(0)).optional()?.map(EventId::from_sql);
+                    if let Some(first) = first.filter(|first| *first >= window) {
+                        duplicates.push(Duplicate { index, first });
+                        continue;
+                    }
+                    remember.execute(params![source, event_id, id.to_sql()])?;
+                }
+                insert.execute(params![
+                    id.to_sql(),
+                    header.timestamp.micros(),
+                    header.event_type.as_str(),
+                    header.severity.map(severity_rank),
+                    header.profile_id,
+                    header.source.as_deref(),
+                    header.symbol.as_deref(),
+                    header.strategy.as_deref(),
+                    event.tail().as_bytes(),
+                ])?;
+                stats.newest = id;
+                stats.events += 1;
+            }
+        }
+        set_meta(&transaction, "events", i64::try_from(stats.events).unwrap_or(i64::MAX))?;
+        stats.bytes = used(&transaction, self.page_size)?;
+        transaction.commit()?;
+        self.stats = stats;
+        Ok(duplicates)
+    }
+
+    fn retain(&mut self, expired: EventId, max_bytes: u64) -> Result<bool, StorageError> {
+        let window = self.window_start(self.stats.newest);
+        let over = self.stats.bytes > max_bytes;
+        let cut = if over { EventId::MAX } else { expired };
+        let mut stats = self.stats;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let sql = "select max(id) from (select id from events where id < ? order by id limit ?)";
+        let last: Option<i64> = transaction.query_row(sql, params![cut.to_sql(), RETENTION_BATCH], |row| row.get(0))?;
+        let mut deleted = 0;
+        if let Some(last) = last {
+            deleted = transaction.execute("delete from events where id <= ?", [last])?;
+            stats.floor = EventId::from_sql(last);
+            stats.events = stats.events.saturating_sub(deleted as u64);
+            set_meta(&transaction, "floor", last)?;
+            set_meta(&transaction, "events", i64::try_from(stats.events).unwrap_or(i64::MAX))?;
+        }
+        let sql = "delete from event_ids where id in (select id from event_ids where id < ? order by id limit ?)";
+        let forgotten = transaction.execute(sql, params![window.to_sql(), RETENTION_BATCH])?;
+        stats.bytes = used(&transaction, self.page_size)?;
+        transaction.commit()?;
+        self.stats = stats;
+        let more = deleted + forgotten > 0;
+        if !more {
+            // hands some of the free pages back to the file system, a few ms worth
+            self.connection.pragma_update_and_check(None, "incremental_vacuum", 512, |_| Ok(())).optional()?;
+        }
+        Ok(more)
+    }
+
+    fn probe(&mut self) -> Result<(), StorageError> {
+        // as large as a busy commit, so that it does not succeed where the next one fails
+        self.connection
+            .execute_batch(
+                "begin immediate; drop table if exists room; create table room as select zeroblob(1048576) as bytes; commit;
+             drop table room;",
+            )
+            .inspect_err(|_| {
+                // without an open transaction there is nothing to roll back
+                let _ = self.connection.execute_batch("rollback");
+            })?;
+        Ok(())
+    }
+
+    fn stats(&self) -> LogStats {
+        self.stats
+    }
+
+    fn checkpoint(&mut self) {
+        let done = self.connection.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()));
+        if let Err(error) = done {
+            tracing::warn!(%error, "the journal's write-ahead log was not written back");
+        }
+    }
+}
+
+impl From<rusqlite::Error> for StorageError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
