@@ -154,8 +154,7 @@ impl App {
             clock.clone(),
             Arc::clone(&ring),
             journal.clone(),
-            config.telemetry.queue_bytes,
-            config.telemetry.admission_timeout,
+            Admission::new(config.telemetry.queue_bytes / 1024, config.telemetry.admission_timeout),
             panics.clone(),
         );
         let open_reader = {

@@ -304,11 +304,8 @@ pub struct EventBusHandle {
     counters: Arc<BusCounters>,
 }
 
-/// Bytes of one unit of the queue.
-const UNIT: usize = 1024;
-
 impl EventBusHandle {
-    /// Starts the bus on `arbiter`; ids go on behind `last`.
+    /// Starts the bus on `arbiter`; ids go on behind `last`. The units of `queue` are KiB.
     #[must_use]
     pub fn start(
         arbiter: &ArbiterHandle,
@@ -316,8 +313,7 @@ impl EventBusHandle {
         clock: Clock,
         ring: Arc<Ring>,
         journal: Addr<Journal>,
-        queue_bytes: usize,
-        max_wait: std::time::Duration,
+        queue: Admission,
         panics: Panics,
     ) -> Self {
         let counters = Arc::<BusCounters>::default();
@@ -335,7 +331,7 @@ impl EventBusHandle {
             panics,
         };
         let bus = EventBus::start_in_arbiter(arbiter, |_| bus);
-        Self { bus, admission: Admission::new(queue_bytes / UNIT, max_wait), stopping: Arc::default(), counters }
+        Self { bus, admission: queue, stopping: Arc::default(), counters }
     }
 
     /// Waits for room, hands the batch to the bus, and returns what will become of it. Once this has returned, the
@@ -348,7 +344,7 @@ impl EventBusHandle {
             return Err(PublishError::Stopping);
         }
         let bytes: usize = drafts.iter().map(Draft::size).sum();
-        let permit = self.admission.enter(bytes / UNIT + 1).await.map_err(|_| PublishError::Full)?;
+        let permit = self.admission.enter(bytes / 1024 + 1).await.map_err(|_| PublishError::Full)?;
         let (reply, answer) = oneshot::channel();
         self.bus.do_send(Publish { drafts, reply, permit });
         Ok(Pending(answer))

@@ -12,4 +12,6 @@ pub mod sse_body;
 pub mod sse_fanout;
 pub mod sse_session;
 pub mod supervision;
+#[cfg(test)]
+mod tests;
 pub mod wake;

@@ -24,8 +24,11 @@ pub struct SseBody {
     session: Option<Rc<Session>>,
     /// What is to be sent before anything else.
     first: Option<Bytes>,
-    catching_up: Option<Pin<Box<dyn Future<Output = Result<CatchUp, ReadError>>>>>,
+    catching_up: Option<CatchingUp>,
 }
+
+/// A question to the journal that is under way.
+type CatchingUp = Pin<Box<dyn Future<Output = Result<CatchUp, ReadError>>>>;
 
 enum Next {
     Bytes(Bytes),
@@ -61,7 +64,7 @@ impl SseBody {
         };
         session.position.set(read.position);
         session.cursor.set(read.cursor);
-        session.written.set(self.hub.ring.written());
+        session.written.set(read.written);
         if bytes.is_empty() { Next::Again } else { Next::Bytes(bytes) }
     }
 

@@ -30,6 +30,8 @@ pub struct Read {
     pub position: u64,
     /// The id of that event.
     pub cursor: EventId,
+    /// `Ring::written` as it was when that event had entered.
+    pub written: u64,
 }
 
 /// The ring as `/stats` shows it.
@@ -62,13 +64,20 @@ pub struct Ring {
 
 #[derive(Debug)]
 struct Inner {
-    events: VecDeque<Arc<Event>>,
+    events: VecDeque<Slot>,
     /// Position of the front event.
     base: u64,
     bytes: usize,
     /// Every committed event newer than this is here.
     floor: EventId,
     counts: BTreeMap<CompactString, usize>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    event: Arc<Event>,
+    /// `Ring::written` when it had entered.
+    written: u64,
 }
 
 impl Ring {
@@ -95,9 +104,9 @@ impl Ring {
     pub fn append(&self, events: Vec<Arc<Event>>) {
         let Some(newest) = events.last().map(|event| event.id()) else { return };
         let mut inner = self.inner.write();
-        let mut entered = 0;
+        let mut written = self.written();
         for event in events {
-            entered += event.size();
+            written += event.size() as u64;
             match inner.counts.get_mut(&event.header().event_type) {
                 Some(count) => *count += 1,
                 None => {
@@ -105,13 +114,13 @@ impl Ring {
                 }
             }
             inner.bytes += event.size();
-            inner.events.push_back(event);
+            inner.events.push_back(Slot { event, written });
             while inner.events.len() > self.limits.events || (inner.bytes > self.limits.bytes && inner.events.len() > 1) {
                 inner.drop_oldest();
             }
         }
         // stored before the lock is released: who sees the new head finds the events
-        self.written.fetch_add(entered as u64, Ordering::Release);
+        self.written.store(written, Ordering::Release);
         self.newest.store(newest.get(), Ordering::Release);
         self.head.store(inner.base + inner.events.len() as u64, Ordering::Release);
     }
@@ -166,29 +175,21 @@ impl Ring {
         (cursor >= inner.floor).then(|| inner.base + inner.index_after(cursor) as u64)
     }
 
-    /// When the event at `position` arrived, in ms since 1970, if the ring still has it.
-    #[must_use]
-    pub fn arrival_ms(&self, position: u64) -> Option<u64> {
-        let inner = self.inner.read();
-        let index = usize::try_from(position.checked_sub(inner.base)?).ok()?;
-        inner.events.get(index).map(|event| event.id().millis())
-    }
-
     /// Appends to `out` the blocks of the matching events from `position` on, until `max_bytes` are reached.
     /// `None` if the ring no longer has that position.
     pub fn read(&self, position: u64, filter: &Filter, named: bool, max_bytes: usize, out: &mut Vec<u8>) -> Option<Read> {
         let inner = self.inner.read();
         let index = usize::try_from(position.checked_sub(inner.base)?).ok()?;
         let all = filter.is_all();
-        let mut read = Read { position, cursor: EventId::ZERO };
-        for event in inner.events.range(index.min(inner.events.len())..) {
+        let mut read = Read { position, cursor: EventId::ZERO, written: self.written() };
+        for Slot { event, written } in inner.events.range(index.min(inner.events.len())..) {
             if out.len() >= max_bytes {
                 break;
             }
             if all || filter.matches(event.header()) {
                 out.extend_from_slice(event.block(named));
             }
-            read = Read { position: read.position + 1, cursor: event.id() };
+            read = Read { position: read.position + 1, cursor: event.id(), written: *written };
         }
         Some(read)
     }
@@ -200,6 +201,7 @@ impl Ring {
         let range = inner.events.range(..inner.index_after(before.before()));
         let mut found: Vec<_> = range
             .rev()
+            .map(|slot| &slot.event)
             .take_while(|event| event.id() > after)
             .filter(|event| filter.matches(event.header()))
             .take(limit)
@@ -215,6 +217,7 @@ impl Ring {
         let inner = self.inner.read();
         let range = inner.events.range(inner.index_after(after)..);
         let found = range
+            .map(|slot| &slot.event)
             .take_while(|event| event.id() < before)
             .filter(|event| filter.matches(event.header()))
             .take(limit)
@@ -231,8 +234,8 @@ impl Ring {
             events: inner.events.len(),
             bytes: inner.bytes,
             counts: inner.counts.clone(),
-            oldest: inner.events.front().map(|event| event.id()),
-            newest: inner.events.back().map(|event| event.id()),
+            oldest: inner.events.front().map(|slot| slot.event.id()),
+            newest: inner.events.back().map(|slot| slot.event.id()),
         }
     }
 }
@@ -240,11 +243,11 @@ impl Ring {
 impl Inner {
     /// Index of the first event after `cursor`.
     fn index_after(&self, cursor: EventId) -> usize {
-        self.events.partition_point(|event| event.id() <= cursor)
+        self.events.partition_point(|slot| slot.event.id() <= cursor)
     }
 
     fn drop_oldest(&mut self) {
-        let Some(oldest) = self.events.pop_front() else { return };
+        let Some(Slot { event: oldest, .. }) = self.events.pop_front() else { return };
         self.base += 1;
         self.floor = oldest.id();
         self.bytes = self.bytes.saturating_sub(oldest.size());
