@@ -17,9 +17,10 @@ use super::admission::Admission;
 use super::journal::{Append, Journal};
 use super::supervision::Panics;
 use super::wake::Subscriber;
-use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::clock::Clock;
 use crate::domain::event::{Draft, Event};
 use crate::domain::id::{EventId, IdSequence};
+use crate::domain::rate::Rate;
 use crate::domain::ring::Ring;
 use crate::storage::{Duplicate, StorageError};
 
@@ -57,41 +58,6 @@ pub enum PublishError {
 
 /// What became of a batch, event by event.
 pub type Published = Result<Vec<Receipt>, PublishError>;
-
-/// Events in each of the last seconds.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Rate {
-    second: i64,
-    /// The current second's events, then those of the seconds before it.
-    counts: [u64; RATE_SECONDS + 1],
-}
-
-/// Whole seconds over which the rate is averaged.
-const RATE_SECONDS: usize = 5;
-
-impl Rate {
-    fn count(&mut self, now: Timestamp, events: u64) {
-        self.turn(now);
-        if let Some(current) = self.counts.first_mut() {
-            *current += events;
-        }
-    }
-
-    /// Events a second, averaged over the last whole seconds.
-    pub fn per_second(&mut self, now: Timestamp) -> f64 {
-        self.turn(now);
-        let whole: u64 = self.counts.iter().skip(1).sum();
-        whole as f64 / RATE_SECONDS as f64
-    }
-
-    fn turn(&mut self, now: Timestamp) {
-        let second = now.micros().div_euclid(1_000_000);
-        let passed = usize::try_from(second.saturating_sub(self.second)).unwrap_or(0).min(self.counts.len());
-        self.counts.rotate_right(passed);
-        self.counts.iter_mut().take(passed).for_each(|count| *count = 0);
-        self.second = self.second.max(second);
-    }
-}
 
 /// Counters that routes read.
 #[derive(Debug, Default)]

@@ -101,7 +101,7 @@ impl SseBody {
                 if blocks.is_empty() { Next::Again } else { Next::Bytes(Bytes::from(blocks)) }
             }
             Err(error) => {
-                tracing::warn!(%error, "an sse client could not catch up from the journal");
+                tracing::debug!(%error, "an sse client could not catch up from the journal; it is told to come back");
                 self.hub.end(session, CloseReason::Journal);
                 Next::Again
             }

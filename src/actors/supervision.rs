@@ -1,5 +1,6 @@
 //! Panics are bugs; they are contained where they happen, counted, and shown in `/health`.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -23,13 +24,20 @@ impl Panics {
     /// # Errors
     /// `work` panicked.
     pub fn guard<T>(&self, actor: &'static str, work: impl FnOnce() -> T) -> Result<T, Contained> {
-        catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
-            let text = payload.downcast_ref::<&str>().map(ToString::to_string);
-            let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-            tracing::error!(actor, panic = text.as_deref().unwrap_or("unknown"), "contained a panic");
-            *self.0.entry(actor).or_default() += 1;
+        catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+            self.contained(actor, panic.as_ref());
             Contained
         })
+    }
+
+    /// Counts and logs a panic of `actor` that was contained.
+    pub fn contained(&self, actor: &'static str, panic: &(dyn Any + Send)) {
+        // some hand over the box itself
+        let panic = panic.downcast_ref::<Box<dyn Any + Send>>().map_or(panic, AsRef::as_ref);
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        tracing::error!(actor, panic = text.as_deref().unwrap_or("unknown"), "contained a panic");
+        *self.0.entry(actor).or_default() += 1;
     }
 
     /// The counts so far, sorted by actor.

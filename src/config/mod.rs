@@ -58,7 +58,7 @@ pub struct Http {
     pub max_connections: usize,
     /// Time for a request's head.
     pub header_timeout: Duration,
-    /// Longest pause inside a request's body.
+    /// Time for a request's body; for NDJSON the longest pause in it.
     pub body_timeout: Duration,
     /// Bytes of all request bodies that are being buffered.
     pub body_memory: usize,
@@ -130,7 +130,7 @@ pub struct Sse {
     pub stall_timeout: Duration,
     /// A live client further behind than this is closed.
     pub max_lag_bytes: u64,
-    /// A live client whose next event is older than this is closed.
+    /// A live client that has not caught up for so long is closed.
     pub max_lag_age: Duration,
     /// Time for a closed client to take its last bytes.
     pub close_grace: Duration,

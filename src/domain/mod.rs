@@ -9,6 +9,7 @@ pub mod fault;
 pub mod filter;
 pub mod id;
 pub mod payload;
+pub mod rate;
 pub mod ring;
 pub mod schema;
 pub mod sse;

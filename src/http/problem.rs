@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use actix_web::body::BoxBody;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{StatusCode, header};
+use actix_web::middleware::Next;
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 
@@ -189,6 +191,20 @@ impl ResponseError for Problem {
     }
 }
 
+/// Middleware: an error that is not ours, such as a panic of a route, is answered in the one form of errors too.
+///
+/// # Errors
+/// What the routes answer with.
+pub async fn translate(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    next.call(request).await.map_err(|error| {
+        let is_bug = error.as_error::<Problem>().is_none() && error.as_response_error().status_code().is_server_error();
+        if is_bug { Problem::Internal.into() } else { error }
+    })
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -238,5 +254,37 @@ impl From<ReadError> for Problem {
 impl From<Full> for Problem {
     fn from(_: Full) -> Self {
         Self::unavailable("too many large requests are being received; try again", QUEUE_RETRY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actors::supervision::Panics;
+    use crate::http::server::count_panics;
+    use actix_web::dev::Service as _;
+    use actix_web::middleware::from_fn;
+    use actix_web::{App, test, web};
+    use actix_web_lab::middleware::CatchPanic;
+
+    #[actix_web::test]
+    async fn a_panic_of_a_route_is_a_problem_without_detail_and_is_counted() {
+        let panics = Panics::default();
+        async fn route() -> HttpResponse {
+            panic!("secret")
+        }
+        let app = App::new()
+            .route("/", web::get().to(route))
+            .wrap(count_panics(panics.clone()))
+            .wrap(CatchPanic::default())
+            .wrap(from_fn(translate));
+        let app = test::init_service(app).await;
+        let failed = app.call(test::TestRequest::get().to_request()).await.err().expect("an error");
+        let answer = failed.error_response();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers().get("content-type").unwrap(), "application/problem+json");
+        let body = actix_web::body::to_bytes(answer.into_body()).await.unwrap();
+        assert!(!std::str::from_utf8(&body).unwrap().contains("secret"));
+        assert_eq!(panics.counts(), [("http", 1)]);
     }
 }

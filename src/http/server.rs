@@ -11,14 +11,15 @@ use actix_web::dev::AppConfig;
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, web};
-use actix_web_lab::middleware::CatchPanic;
+use actix_web_lab::middleware::{CatchPanic, PanicReporter};
 use parking_lot::Mutex;
 
 use super::connection::Socket;
 use super::state::State;
-use super::{host_check, routes};
+use super::{host_check, problem, routes};
 use crate::actors::sse_fanout::SseFanout;
 use crate::actors::sse_session::Limits;
+use crate::actors::supervision::Panics;
 
 /// The fan-outs of all workers, as they start.
 pub type Fanouts = Arc<Mutex<Vec<Addr<SseFanout>>>>;
@@ -45,7 +46,9 @@ pub fn build(listener: TcpListener, state: web::Data<State>, fanouts: Fanouts) -
             .app_data(state.clone())
             .app_data(web::Data::new(fanout))
             .wrap(from_fn(host_check::check))
+            .wrap(count_panics(state.panics.clone()))
             .wrap(CatchPanic::default())
+            .wrap(from_fn(problem::translate))
             .configure(routes);
         let service = HttpService::build()
             .client_request_timeout(http.header_timeout)
@@ -62,6 +65,11 @@ pub fn build(listener: TcpListener, state: web::Data<State>, fanouts: Fanouts) -
         .and_then(service)
     })?;
     Ok(builder.run())
+}
+
+/// Counts the panics of routes; the request fails, the worker goes on.
+pub(super) fn count_panics(panics: Panics) -> PanicReporter {
+    PanicReporter::new(move |panic| panics.contained("http", panic))
 }
 
 fn start_fanout(state: &State, fanouts: &Fanouts) -> crate::actors::sse_fanout::FanoutHandle {
