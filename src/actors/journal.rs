@@ -142,6 +142,10 @@ impl Handler<Retain> for Journal {
     type Result = ();
 
     fn handle(&mut self, _: Retain, ctx: &mut Self::Context) {
+        if self.status.read().failure.is_some() {
+            // nothing to delete would look like a log that works again
+            return;
+        }
         let age = i64::try_from(self.retention.max_age.as_micros()).unwrap_or(i64::MAX);
         let expired = self.clock.now().micros().saturating_sub(age);
         let expired = EventId::first_at(crate::domain::clock::Timestamp::from_micros(expired));

@@ -12,7 +12,7 @@ use super::event_bus::EventBusHandle;
 use super::history::History;
 use super::journal_reader::ReadError;
 use super::sse_body::SseBody;
-use super::sse_session::{Hub, Limits, SseCounters, Wish};
+use super::sse_session::{Connection, Hub, Limits, SseCounters, Wish};
 use super::supervision::Panics;
 use super::wake::{Bell, RingMoved};
 use crate::domain::clock::{Clock, Timestamp};
@@ -135,9 +135,9 @@ impl Handler<CutAll> for SseFanout {
 }
 
 impl FanoutHandle {
-    /// Opens a stream; `cut` ends the client's connection whatever its socket does. A client that cannot be served is told
+    /// Opens a stream; `connection` is the client's. A client that cannot be served is told
     /// when to come back, in the only form that a browser understands: a stream that ends at once.
-    pub async fn open(&self, subscription: Subscription, cut: Box<dyn Fn()>) -> SseBody {
+    pub async fn open(&self, subscription: Subscription, connection: Rc<dyn Connection>) -> SseBody {
         let Subscription { wish, heartbeat_event, start } = subscription;
         let hub = &self.hub;
         let Ok(cursor) = self.cursor(&wish, start).await else {
@@ -146,7 +146,7 @@ impl FanoutHandle {
         let newest = hub.ring.newest();
         let ahead = cursor > newest;
         let from = cursor.min(newest);
-        let Some(session) = hub.open(wish, heartbeat_event, from, cut) else {
+        let Some(session) = hub.open(wish, heartbeat_event, from, connection) else {
             return self.body(None, sse::farewell(hub.retry()));
         };
         let mut first = sse::head(hub.retry(), from);

@@ -49,6 +49,14 @@ pub struct SseCounters {
     pub gaps: AtomicU64,
 }
 
+/// A client's connection, as its judge needs it.
+pub trait Connection {
+    /// Ends it at once, whatever its socket does.
+    fn cut(&self);
+    /// Bytes that its socket has ever taken.
+    fn taken(&self) -> u64;
+}
+
 /// Equal wishes of clients, which share their work.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Wish {
@@ -76,12 +84,11 @@ pub struct Session {
     pub(super) closing: Cell<Option<CloseReason>>,
     /// When it was last handed bytes.
     pub(super) sent_at: Cell<Instant>,
-    /// When it was woken and has not moved since.
-    woken_at: Cell<Option<Instant>>,
+    /// Since when it should have moved, and what its socket had taken by then.
+    waiting: Cell<Option<(Instant, u64)>>,
     behind_since: Cell<Option<Instant>>,
     closing_since: Cell<Option<Instant>>,
-    /// Ends the connection, whatever its socket does.
-    cut: Box<dyn Fn()>,
+    connection: Rc<dyn Connection>,
 }
 
 /// Limits of the streams.
@@ -170,7 +177,13 @@ impl Hub {
     }
 
     /// Takes a client in; `None` when there are too many or the service is stopping.
-    pub fn open(&self, wish: Wish, heartbeat_event: bool, cursor: EventId, cut: Box<dyn Fn()>) -> Option<Rc<Session>> {
+    pub fn open(
+        &self,
+        wish: Wish,
+        heartbeat_event: bool,
+        cursor: EventId,
+        connection: Rc<dyn Connection>,
+    ) -> Option<Rc<Session>> {
         let admitted = self.counters.clients.fetch_add(1, Ordering::SeqCst) < self.limits.max_clients;
         if !admitted || self.stopping.get() {
             self.counters.clients.fetch_sub(1, Ordering::SeqCst);
@@ -192,10 +205,10 @@ impl Hub {
             heartbeat_due: Cell::new(false),
             closing: Cell::new(None),
             sent_at: Cell::new(self.now.get()),
-            woken_at: Cell::new(None),
+            waiting: Cell::new(None),
             behind_since: Cell::new(None),
             closing_since: Cell::new(None),
-            cut,
+            connection,
         });
         self.sessions.borrow_mut().insert(key, Rc::clone(&session));
         Some(session)
@@ -256,8 +269,8 @@ impl Hub {
     }
 
     fn wake(&self, session: &Session) {
-        if session.woken_at.get().is_none() {
-            session.woken_at.set(Some(self.now.get()));
+        if session.waiting.get().is_none() {
+            session.waiting.set(Some((self.now.get(), session.connection.taken())));
         }
         if let Some(waker) = session.waker.take() {
             waker.wake();
@@ -275,16 +288,22 @@ impl Hub {
         let over = |since: Option<Instant>, limit: Duration| since.is_some_and(|since| now.duration_since(since) >= limit);
         for session in self.sessions.borrow().values() {
             if over(session.closing_since.get(), close_grace) {
-                (session.cut)();
+                session.connection.cut();
                 continue;
             }
             if session.closing_since.get().is_some() {
                 continue;
             }
-            if over(session.woken_at.get(), stall_timeout) {
-                self.end(session, CloseReason::Stalled);
-                (session.cut)();
-                continue;
+            if let Some((since, taken)) = session.waiting.get()
+                && over(Some(since), stall_timeout)
+            {
+                let now_taken = session.connection.taken();
+                if now_taken == taken {
+                    self.end(session, CloseReason::Stalled);
+                    session.connection.cut();
+                    continue;
+                }
+                session.waiting.set(Some((now, now_taken)));
             }
             let behind = session.live.get() && session.position.get() < self.head_at_last_sweep.get();
             let since = behind.then(|| session.behind_since.get().unwrap_or(now));
@@ -333,7 +352,7 @@ impl Hub {
     /// Cuts whoever is left.
     pub fn cut_all(&self) {
         for session in self.sessions.borrow().values() {
-            (session.cut)();
+            session.connection.cut();
         }
     }
 
@@ -348,8 +367,8 @@ impl Hub {
 }
 
 impl Session {
-    /// Its socket takes bytes again: it was polled.
+    /// Its socket takes bytes: it was polled.
     pub(super) fn polled(&self) {
-        self.woken_at.set(None);
+        self.waiting.set(None);
     }
 }

@@ -1,5 +1,6 @@
 //! Bus, journal, ring, readers and fan-out together, without HTTP: what a client sees of all of them.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -15,7 +16,7 @@ use super::journal::{Journal, Retention, SharedStatus};
 use super::journal_reader::JournalReaderHandle;
 use super::sse_body::SseBody;
 use super::sse_fanout::{EndAll, FanoutHandle, SseFanout, Start, Subscription};
-use super::sse_session::{Limits, SseCounters, Wish};
+use super::sse_session::{Connection, Limits, SseCounters, Wish};
 use super::supervision::Panics;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::envelope::{Rules, parse};
@@ -64,6 +65,22 @@ impl EventLog for Log {
     fn checkpoint(&mut self) {}
 }
 
+/// A connection that only counts.
+#[derive(Default)]
+struct Fake {
+    cut: Cell<usize>,
+    taken: Cell<u64>,
+}
+
+impl Connection for Fake {
+    fn cut(&self) {
+        self.cut.set(self.cut.get() + 1);
+    }
+    fn taken(&self) -> u64 {
+        self.taken.get()
+    }
+}
+
 /// All of it on this thread.
 struct World {
     bus: EventBusHandle,
@@ -76,7 +93,7 @@ struct World {
     fail: Arc<AtomicBool>,
     /// Microseconds since 1970.
     hand: Arc<AtomicI64>,
-    cut: Rc<std::cell::Cell<usize>>,
+    connection: Rc<Fake>,
 }
 
 const RULES: Rules = Rules { max_event_bytes: 1 << 20, max_depth: 64, accept_unknown_types: true };
@@ -107,7 +124,7 @@ impl World {
         let counters = Arc::<SseCounters>::default();
         let (handle, fanout) =
             SseFanout::start(history.clone(), bus.clone(), limits, Arc::clone(&counters), clock, 7, panics.clone());
-        Self { bus, ring, history, handle, fanout, counters, panics, fail, hand, cut: Rc::default() }
+        Self { bus, ring, history, handle, fanout, counters, panics, fail, hand, connection: Rc::default() }
     }
 
     async fn publish(&self, numbers: std::ops::Range<usize>) -> Vec<EventId> {
@@ -117,9 +134,7 @@ impl World {
 
     async fn open(&self, start: Start) -> SseBody {
         let wish = Wish { filter: Filter::default(), named: false };
-        let cut = Rc::clone(&self.cut);
-        let cut = Box::new(move || cut.set(cut.get() + 1));
-        self.handle.open(Subscription { wish, heartbeat_event: false, start }, cut).await
+        self.handle.open(Subscription { wish, heartbeat_event: false, start }, self.connection.clone()).await
     }
 
     /// Lets every actor on this thread handle what it was sent, and its clients be woken.
@@ -297,7 +312,7 @@ async fn a_client_that_takes_nothing_is_cut_and_one_that_reads_is_not() {
         world.pass(Duration::from_secs(1)).await;
         ready(&mut reading).await;
     }
-    assert!(world.cut.get() > 0);
+    assert!(world.connection.cut.get() > 0);
     assert_eq!(world.counters.stalled.load(Ordering::SeqCst), 1);
     assert_eq!(world.counters.slow.load(Ordering::SeqCst), 0);
     drop(stalled);
@@ -305,6 +320,20 @@ async fn a_client_that_takes_nothing_is_cut_and_one_that_reads_is_not() {
     tokio::time::resume();
     let published = world.publish(1..2).await;
     assert_eq!(ids(&until(&mut reading, published[0]).await), published);
+}
+
+#[actix_web::test]
+async fn a_client_that_takes_its_bytes_slowly_is_not_stalled() {
+    let world = World::new(100, LIMITS);
+    let mut body = world.open(Start::Now).await;
+    ready(&mut body).await;
+    world.publish(0..1).await;
+    tokio::time::pause();
+    for second in 0..50 {
+        world.connection.taken.set(second);
+        world.pass(Duration::from_secs(1)).await;
+    }
+    assert_eq!(world.connection.cut.get(), 0);
 }
 
 #[actix_web::test]

@@ -13,12 +13,15 @@ use actix_web::rt::net::TcpStream;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::actors::sse_session::Connection;
+
 /// What the holder of a connection may do to it, from the same thread.
 #[derive(Default)]
 pub struct Control {
     cut: Cell<bool>,
     waker: Cell<Option<Waker>>,
     limits: Cell<Option<StreamLimits>>,
+    taken: Cell<u64>,
 }
 
 /// What the kernel may keep for the client of an endless response.
@@ -30,15 +33,20 @@ pub struct StreamLimits {
     pub user_timeout: Duration,
 }
 
-impl Control {
-    /// Ends the connection at once; what it has not taken yet is lost.
-    pub fn cut(&self) {
+impl Connection for Control {
+    fn cut(&self) {
         self.cut.set(true);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 
+    fn taken(&self) -> u64 {
+        self.taken.get()
+    }
+}
+
+impl Control {
     /// Holds the connection to `limits` from its next write on.
     pub fn limit(&self, limits: StreamLimits) {
         self.limits.set(Some(limits));
@@ -110,6 +118,9 @@ impl AsyncWrite for Socket {
         this.check()?;
         this.apply_limits();
         let poll = Pin::new(&mut this.stream).poll_write(cx, buf);
+        if let Poll::Ready(Ok(taken)) = &poll {
+            this.control.taken.set(this.control.taken.get() + *taken as u64);
+        }
         this.wait(cx, poll)
     }
 

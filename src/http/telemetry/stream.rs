@@ -29,7 +29,7 @@ pub async fn stream(
     let control = request.conn_data::<Rc<Control>>().cloned().unwrap_or_default();
     let sse = &state.config.sse;
     control.limit(StreamLimits { send_buffer: sse.send_buffer, user_timeout: sse.stall_timeout });
-    let body = fanout.open(subscription, Box::new(move || control.cut())).await;
+    let body = fanout.open(subscription, control).await;
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-cache, no-store, no-transform"))
