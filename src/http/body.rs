@@ -12,8 +12,10 @@ use tokio::time::{Instant, timeout_at};
 use super::problem::Problem;
 use crate::actors::admission::Admission;
 
-/// What of a body that is too large is still read, so that the client sees the answer instead of a reset.
+/// What of a refused body is still read, so that the client sees the answer instead of a reset.
 const DRAIN: usize = 4 << 20;
+/// A client that sends nothing for so long is waiting for the answer.
+const DRAIN_PAUSE: Duration = Duration::from_millis(100);
 
 /// The form of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,16 +92,20 @@ impl Body {
         while let Some(piece) = self.piece_until(deadline).await? {
             if bytes.len() + piece.len() > limit {
                 drop((bytes, permit));
-                self.drain(deadline).await;
+                self.drain().await;
                 return Err(too_large(limit as u64));
             }
             // whole KiB that the body has grown over
             let grown = (bytes.len() + piece.len()) / 1024 - bytes.len() / 1024;
             if grown > 0 {
-                let more = memory.try_enter(grown)?;
-                match &mut permit {
-                    Some(permit) => permit.merge(more),
-                    None => permit = Some(more),
+                match (memory.try_enter(grown), &mut permit) {
+                    (Ok(more), Some(permit)) => permit.merge(more),
+                    (Ok(more), None) => permit = Some(more),
+                    (Err(full), _) => {
+                        drop((bytes, permit));
+                        self.drain().await;
+                        return Err(full.into());
+                    }
                 }
             }
             bytes.extend_from_slice(&piece);
@@ -107,10 +113,11 @@ impl Body {
         Ok(Whole { bytes: bytes.freeze(), _permit: permit })
     }
 
-    async fn drain(mut self, deadline: Instant) {
+    /// Reads on for a bounded while before the body is refused.
+    pub async fn drain(mut self) {
         let mut drained = 0;
         while drained < DRAIN {
-            match self.piece_until(deadline).await {
+            match self.piece_until(Instant::now() + DRAIN_PAUSE).await {
                 Ok(Some(piece)) => drained += piece.len(),
                 _ => return,
             }

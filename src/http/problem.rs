@@ -55,6 +55,8 @@ pub enum Problem {
         /// When to try again, in seconds.
         retry_after: u32,
     },
+    /// It is not known what became of the events.
+    Unknown,
     /// A streamed body was taken in part.
     Interrupted {
         /// Why it ended.
@@ -92,7 +94,7 @@ impl Problem {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable { .. } | Self::Unknown => StatusCode::SERVICE_UNAVAILABLE,
             Self::Interrupted { cause, .. } => cause.status(),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -111,6 +113,7 @@ impl Problem {
             Self::MethodNotAllowed(_) => ("method-not-allowed", "The method is not allowed here"),
             Self::TooSlow => ("timeout", "The request came too slowly"),
             Self::Unavailable { .. } => ("unavailable", "The service cannot take this now"),
+            Self::Unknown => ("outcome-unknown", "It is not known what became of the events"),
             Self::Interrupted { cause, .. } => cause.kind(),
             Self::Internal => ("internal", "An internal error"),
         }
@@ -126,6 +129,7 @@ impl Problem {
             Self::MethodNotAllowed(allowed) => format!("allowed are {allowed}"),
             Self::TooSlow => "the body must arrive within http.body_timeout".into(),
             Self::Unavailable { detail, .. } => detail.clone(),
+            Self::Unknown => "they may have been journalled; repeat the request (with event_id nothing is doubled)".into(),
             Self::Interrupted { cause, .. } => cause.detail(),
             Self::Internal => "it has been logged".into(),
         }
@@ -134,6 +138,7 @@ impl Problem {
     fn retry_after(&self) -> Option<u32> {
         match self {
             Self::Unavailable { retry_after, .. } => Some(*retry_after),
+            Self::Unknown => Some(FAILURE_RETRY),
             Self::Interrupted { cause, .. } => cause.retry_after(),
             _ => None,
         }
@@ -222,10 +227,7 @@ impl From<PublishError> for Problem {
             PublishError::Stopping => Self::unavailable("the service is stopping; try again when it is back", FAILURE_RETRY),
             PublishError::Journal(StorageError::Full(_)) => Self::unavailable("the journal's disk is full", FAILURE_RETRY),
             PublishError::Journal(_) => Self::unavailable("the journal cannot be written", FAILURE_RETRY),
-            PublishError::Unknown => Self::unavailable(
-                "it is not known whether the events were journalled; repeat the request (with event_id nothing is doubled)",
-                FAILURE_RETRY,
-            ),
+            PublishError::Unknown => Self::Unknown,
         }
     }
 }

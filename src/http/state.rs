@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::actors::admission::Admission;
 use crate::actors::event_bus::EventBusHandle;
@@ -26,6 +27,8 @@ pub struct State {
     pub started: Timestamp,
     /// Whether it takes new work.
     pub ready: AtomicBool,
+    /// Set when idle connections are to be closed.
+    pub closing: watch::Sender<bool>,
     /// Publishes.
     pub bus: EventBusHandle,
     /// Ring and journal.

@@ -31,9 +31,9 @@ pub async fn publish(state: &State, mut body: Body, limit: u64) -> Result<HttpRe
             let _ = lines.settle(0).await;
             let mut taken = lines.tally.summary();
             if let Some(taken) = taken.as_object_mut() {
-                taken.remove("rejected");
                 taken.insert("lines_read".into(), lines.index.into());
             }
+            body.drain().await;
             Err(Problem::Interrupted { cause: Box::new(cause), taken })
         }
     }
