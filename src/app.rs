@@ -11,7 +11,6 @@ use actix_web::web;
 use anyhow::Context as _;
 use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing_subscriber::EnvFilter;
 
@@ -169,7 +168,7 @@ impl App {
             started: clock.now(),
             clock,
             ready: AtomicBool::new(true),
-            closing: watch::Sender::new(false),
+            closing: Arc::default(),
             bus,
             history,
             readers,
@@ -217,7 +216,7 @@ impl App {
             tracing::info!("cutting sse clients that did not take their last bytes");
             fanouts.iter().for_each(|fanout| fanout.do_send(CutAll));
         }
-        self.state.closing.send_replace(true);
+        self.state.closing.give();
         step("http server", timeout(limit + Duration::from_secs(1), self.server.stop(true)).await.is_ok());
         step("event bus", timeout(limit, self.state.bus.drain()).await.is_ok());
         step("journal", timeout(limit, self.journal.send(Checkpoint)).await.is_ok_and(|sent| sent.is_ok()));

@@ -42,7 +42,7 @@ pub fn build(listener: TcpListener, state: web::Data<State>, fanouts: Fanouts) -
     let builder = builder.listen("plimsoll", listener, move || {
         let http = &state.config.http;
         let fanout = start_fanout(&state, &fanouts);
-        let closing = state.closing.clone();
+        let closing = Arc::clone(&state.closing);
         let app = App::new()
             .app_data(state.clone())
             .app_data(web::Data::new(fanout))
@@ -54,13 +54,7 @@ pub fn build(listener: TcpListener, state: web::Data<State>, fanouts: Fanouts) -
         let service = HttpService::build()
             .client_request_timeout(http.header_timeout)
             // an idle engine's connection shall not hold a stop; one with a request under way ends with its answer
-            .graceful_shutdown_signal(move || {
-                let mut closing = closing.subscribe();
-                async move {
-                    // a sender that is gone closes too
-                    let _ = closing.wait_for(|closing| *closing).await;
-                }
-            })
+            .graceful_shutdown_signal(move || Arc::clone(&closing).given())
             // a closed client shall be gone, not half there
             .h1_allow_half_closed(false)
             .on_connect_ext(|socket: &Socket, data| {

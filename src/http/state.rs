@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::actors::admission::Admission;
 use crate::actors::event_bus::EventBusHandle;
@@ -28,7 +28,7 @@ pub struct State {
     /// Whether it takes new work.
     pub ready: AtomicBool,
     /// Set when idle connections are to be closed.
-    pub closing: watch::Sender<bool>,
+    pub closing: Arc<Closing>,
     /// Publishes.
     pub bus: EventBusHandle,
     /// Ring and journal.
@@ -47,6 +47,30 @@ pub struct State {
     pub panics: Panics,
     /// Memory for request bodies, in KiB.
     pub body_memory: Admission,
+}
+
+/// The signal to idle connections that they shall close. Each of them waits for it, so it is small.
+#[derive(Debug, Default)]
+pub struct Closing {
+    given: AtomicBool,
+    news: Notify,
+}
+
+impl Closing {
+    /// Gives the signal, once and for all.
+    pub fn give(&self) {
+        self.given.store(true, Ordering::SeqCst);
+        self.news.notify_waiters();
+    }
+
+    /// Waits for it.
+    pub async fn given(self: Arc<Self>) {
+        // from here on the waiter hears of it, so looking afterwards misses nothing
+        let news = self.news.notified();
+        if !self.given.load(Ordering::SeqCst) {
+            news.await;
+        }
+    }
 }
 
 /// How far the check of the journal's file is.
