@@ -73,6 +73,7 @@ class Service:
                 with self.changed:
                     self.port, self.starts = int(found[1]), before + 1
                     self.changed.notify_all()
+        process.wait()
         with self.changed:
             self.changed.notify_all()
 
