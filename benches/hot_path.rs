@@ -93,8 +93,10 @@ fn journal(criterion: &mut Criterion) {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let mut bare = rusqlite::Connection::open(folder.path().join("bare.db")).expect("opened");
-    bare.execute_batch("pragma journal_mode = wal; pragma synchronous = full; create table bare(id integer primary key, body blob)")
-        .expect("made");
+    bare.execute_batch(
+        "pragma journal_mode = wal; pragma synchronous = full; create table bare(id integer primary key, body blob)",
+    )
+    .expect("made");
     let mut next = 1 << 20;
     group.bench_function("baseline: bare insert of the bodies, fsync", |bencher| {
         bencher.iter_batched(

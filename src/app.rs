@@ -162,8 +162,9 @@ impl App {
             move || SqliteReader::open(&place, timeout).map(|reader| Box::new(reader) as Box<dyn EventReader>)
         };
         let readers = JournalReaderHandle::start(config.journal.readers, timeout, Arc::new(open_reader), panics.clone());
-        let history = History::new(ring, readers.clone(), clock.clone());
+        let history = History::new(ring, readers.clone(), clock.clone(), Arc::clone(&status));
         let body_memory = Admission::new(config.http.body_memory / 1024, Duration::ZERO);
+        let answer_memory = Admission::new(config.http.answer_memory / 1024, Duration::ZERO);
         let state = web::Data::new(State {
             started: clock.now(),
             clock,
@@ -178,9 +179,11 @@ impl App {
             sse: Arc::default(),
             panics,
             body_memory,
+            answer_memory,
             config,
         });
         check_integrity(place, state.clone());
+        actix::spawn(give_memory_back());
         let fanouts = Fanouts::default();
         let server = server::build(listener, state.clone(), Arc::clone(&fanouts))?;
         let handle = server.handle();
@@ -217,7 +220,12 @@ impl App {
             fanouts.iter().for_each(|fanout| fanout.do_send(CutAll));
         }
         self.state.closing.give();
-        step("http server", timeout(limit + Duration::from_secs(1), self.server.stop(true)).await.is_ok());
+        let stopped = timeout(limit, self.server.stop(true)).await.is_ok();
+        if !stopped {
+            // whoever still has a request under way loses it
+            let _ = timeout(limit, self.server.stop(false)).await;
+        }
+        step("http server", stopped);
         step("event bus", timeout(limit, self.state.bus.drain()).await.is_ok());
         step("journal", timeout(limit, self.journal.send(Checkpoint)).await.is_ok_and(|sent| sent.is_ok()));
         for arbiter in self.arbiters {
@@ -246,6 +254,15 @@ fn fill(ring: &Ring, place: &Place, timeout: Duration, count: usize) -> anyhow::
         ring.restore(floor, events.into_iter().map(Arc::new).collect());
     }
     Ok(())
+}
+
+/// Reminds the allocator of what is free: it hands memory back to the system only when somebody asks for a large piece,
+/// and after a burst nobody may. The piece is never written to, so it costs no memory.
+async fn give_memory_back() {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(4 << 20)));
+    }
 }
 
 /// Reads the whole journal once, beside everything else, and notes what it finds.

@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use super::journal::SharedStatus;
 use super::journal_reader::{JournalReaderHandle, ReadError};
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::event::{Event, write_block, write_json};
 use crate::domain::filter::Filter;
 use crate::domain::id::EventId;
@@ -25,6 +26,7 @@ pub struct History {
     ring: Arc<Ring>,
     readers: JournalReaderHandle,
     clock: Clock,
+    journal: SharedStatus,
 }
 
 /// Which events are wanted, and which of them if there are too many.
@@ -86,6 +88,15 @@ pub struct EventPage {
     pub next: Option<EventId>,
 }
 
+impl EventPage {
+    /// Bytes that it takes as JSON, with room for what surrounds the events.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        // each event's id and commas, and the frame of it all
+        self.events.iter().map(|event| event.size() + 48).sum::<usize>() + 128
+    }
+}
+
 /// What a stream gets from the journal.
 #[derive(Debug)]
 pub struct CatchUp {
@@ -100,8 +111,8 @@ pub struct CatchUp {
 impl History {
     /// The history in `ring` and behind `readers`.
     #[must_use]
-    pub fn new(ring: Arc<Ring>, readers: JournalReaderHandle, clock: Clock) -> Self {
-        Self { ring, readers, clock }
+    pub fn new(ring: Arc<Ring>, readers: JournalReaderHandle, clock: Clock, journal: SharedStatus) -> Self {
+        Self { ring, readers, clock, journal }
     }
 
     /// The ring.
@@ -166,6 +177,15 @@ impl History {
         Ok(EventPage { events, next })
     }
 
+    /// The cursor behind which everything is that arrived at `time` or later.
+    #[must_use]
+    pub fn since_cursor(&self, time: Timestamp) -> EventId {
+        let log = self.journal.read().log;
+        // before the log was made nothing arrived, so nothing of that is missing
+        let oldest = if log.floor == log.birth { log.birth } else { EventId::ZERO };
+        EventId::first_at(time).before().max(oldest)
+    }
+
     /// The cursor behind which the newest `count` matching events are, and whatever comes.
     ///
     /// # Errors
@@ -214,7 +234,7 @@ impl History {
                 let gap = cursor < page.floor && cursor != EventId::ZERO;
                 if gap {
                     let oldest = page.oldest.unwrap_or(newest);
-                    let gap = Gap { requested: cursor, oldest, newest, reason: GapReason::Expired };
+                    let gap = Gap { requested: cursor.to_string(), oldest, newest, reason: GapReason::Expired };
                     blocks = gap.block(page.floor, clock.now());
                 }
                 for stored in &page.events {

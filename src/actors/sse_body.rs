@@ -47,19 +47,19 @@ impl SseBody {
         if self.catching_up.is_some() {
             return self.next_from_journal(session, cx);
         }
-        if !session.live.get() && !self.go_live(session) {
+        if !session.in_ring.get() && !self.enter_ring(session) {
             self.catch_up(session);
             return Next::Again;
         }
         let position = session.position.get();
         if position == self.hub.ring.head() {
+            session.live.set(true);
+            session.written.set(self.hub.ring.written());
             return Next::Wait;
         }
         let Some((bytes, read)) = self.hub.chunk(&session.wish, position) else {
             // the ring has moved on without this client, or was emptied
-            if !self.go_live(session) {
-                self.catch_up(session);
-            }
+            session.in_ring.set(false);
             return Next::Again;
         };
         session.position.set(read.position);
@@ -69,11 +69,10 @@ impl SseBody {
     }
 
     /// Takes the client into the ring, if the ring has all that it lacks.
-    fn go_live(&self, session: &Session) -> bool {
+    fn enter_ring(&self, session: &Session) -> bool {
         let Some(position) = self.hub.ring.locate(session.cursor.get()) else { return false };
         session.position.set(position);
-        session.written.set(self.hub.ring.written());
-        session.live.set(true);
+        session.in_ring.set(true);
         true
     }
 
@@ -91,12 +90,8 @@ impl SseBody {
         match outcome {
             Ok(CatchUp { blocks, cursor, gap }) => {
                 session.cursor.set(cursor);
-                session.written.set(self.hub.ring.written());
                 if gap {
                     self.hub.counters().gaps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                }
-                if !self.go_live(session) {
-                    self.catch_up(session);
                 }
                 if blocks.is_empty() { Next::Again } else { Next::Bytes(Bytes::from(blocks)) }
             }

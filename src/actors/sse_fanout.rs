@@ -41,7 +41,7 @@ pub struct EndAll;
 pub struct CutAll;
 
 /// Where a client starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
     /// With what comes.
     Now,
@@ -51,6 +51,8 @@ pub enum Start {
     After(EventId),
     /// With what arrived at this time or later.
     Since(Timestamp),
+    /// Behind an event whose id is not one of ours: with what comes, and a notice.
+    Unknown(String),
 }
 
 /// What a client asks for.
@@ -140,30 +142,39 @@ impl FanoutHandle {
     pub async fn open(&self, subscription: Subscription, connection: Rc<dyn Connection>) -> SseBody {
         let Subscription { wish, heartbeat_event, start } = subscription;
         let hub = &self.hub;
-        let Ok(cursor) = self.cursor(&wish, start).await else {
+        let Ok(cursor) = self.cursor(&wish, &start).await else {
             return self.body(None, sse::farewell(hub.retry()));
         };
         let newest = hub.ring.newest();
-        let ahead = cursor > newest;
+        let lost = match start {
+            Start::After(cursor) if cursor > newest => Some((cursor.to_string(), GapReason::AheadOfLog)),
+            Start::Unknown(text) => Some((text, GapReason::UnknownId)),
+            _ => None,
+        };
         let from = cursor.min(newest);
         let Some(session) = hub.open(wish, heartbeat_event, from, connection) else {
             return self.body(None, sse::farewell(hub.retry()));
         };
         let mut first = sse::head(hub.retry(), from);
-        if ahead && matches!(start, Start::After(_)) {
-            let gap = Gap { requested: cursor, oldest: newest, newest, reason: GapReason::AheadOfLog };
+        if heartbeat_event {
+            // some clients forget the id of a block without data
+            first.extend(sse::heartbeat_event(from, self.clock.now()));
+        }
+        if let Some((requested, reason)) = lost {
+            let gap = Gap { requested, oldest: newest, newest, reason };
             first.extend(gap.block(from, self.clock.now()));
             hub.counters().gaps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
         self.body(Some(session), first)
     }
 
-    async fn cursor(&self, wish: &Wish, start: Start) -> Result<EventId, ReadError> {
-        match start {
+    async fn cursor(&self, wish: &Wish, start: &Start) -> Result<EventId, ReadError> {
+        match *start {
             Start::Now => Ok(self.hub.ring.newest()),
             Start::Replay(count) => self.history.replay_cursor(&wish.filter, count).await,
             Start::After(cursor) => Ok(cursor),
-            Start::Since(time) => Ok(EventId::first_at(time).before()),
+            Start::Since(time) => Ok(self.history.since_cursor(time)),
+            Start::Unknown(_) => Ok(self.hub.ring.newest()),
         }
     }
 

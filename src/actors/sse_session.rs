@@ -75,7 +75,9 @@ pub struct Session {
     pub(super) position: Cell<u64>,
     /// The last event it was handed, or passed over.
     pub(super) cursor: Cell<EventId>,
-    /// Whether it has caught up with the ring since it connected: only then can it be slow.
+    /// Whether its position is in the ring; else it catches up from the journal.
+    pub(super) in_ring: Cell<bool>,
+    /// Whether it has reached the newest event since it connected: only then can it be slow.
     pub(super) live: Cell<bool>,
     /// `Ring::written` when it last read: the difference to now is its lag.
     pub(super) written: Cell<u64>,
@@ -199,6 +201,7 @@ impl Hub {
             heartbeat_event,
             position: Cell::new(0),
             cursor: Cell::new(cursor),
+            in_ring: Cell::new(false),
             live: Cell::new(false),
             written: Cell::new(self.ring.written()),
             waker: Cell::new(None),

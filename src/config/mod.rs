@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reader::Reader;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::domain::envelope::Rules;
 use crate::domain::ring::RingLimits;
@@ -62,6 +63,10 @@ pub struct Http {
     pub body_timeout: Duration,
     /// Bytes of all request bodies that are being buffered.
     pub body_memory: usize,
+    /// A client that takes nothing of its answer for so long is cut.
+    pub write_timeout: Duration,
+    /// Bytes of all answers that are being sent.
+    pub answer_memory: usize,
     /// Time for each step of a shutdown.
     pub shutdown_timeout: Duration,
 }
@@ -214,6 +219,8 @@ impl Http {
             header_timeout: r.duration("http.header_timeout", Duration::from_secs(5)),
             body_timeout: r.duration("http.body_timeout", Duration::from_secs(30)),
             body_memory: r.size("http.body_memory", 256 << 20, 1 << 20),
+            write_timeout: r.duration("http.write_timeout", Duration::from_secs(30)),
+            answer_memory: r.size("http.answer_memory", 256 << 20, 1 << 20),
             shutdown_timeout: r.duration("http.shutdown_timeout", Duration::from_secs(5)),
         }
     }
@@ -222,7 +229,8 @@ impl Http {
 impl Log {
     fn read(r: &mut Reader) -> Self {
         let level = r.text("log.level", "info");
-        if level.parse::<tracing_subscriber::filter::EnvFilter>().is_err() {
+        let known = |level: &str| level.parse::<LevelFilter>().is_ok();
+        if !level.split(',').all(|directive| known(directive.rsplit('=').next().unwrap_or_default())) {
             r.fault("log.level", "must be error, warn, info, debug, trace, or directives such as info,plimsoll=debug");
         }
         Self { level, json: r.one_of("log.format", &["human", "json"]) == "json" }

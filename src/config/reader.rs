@@ -37,7 +37,7 @@ impl Reader {
             self.values.insert(path.to_owned(), value);
             return;
         };
-        if mapping.is_empty() {
+        if mapping.is_empty() && !path.is_empty() {
             self.values.insert(path.to_owned(), Value::Null);
         }
         for (key, value) in mapping {

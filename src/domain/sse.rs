@@ -36,13 +36,15 @@ pub enum GapReason {
     Expired,
     /// The position is ahead of every event: it is from another journal.
     AheadOfLog,
+    /// The position is no event id: it is from another service.
+    UnknownId,
 }
 
 /// What a client is told when it missed something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
     /// The position it asked for.
-    pub requested: EventId,
+    pub requested: String,
     /// The oldest event there still is.
     pub oldest: EventId,
     /// The newest event.
@@ -59,10 +61,12 @@ impl Gap {
         let reason = match reason {
             GapReason::Expired => "expired",
             GapReason::AheadOfLog => "ahead_of_log",
+            GapReason::UnknownId => "unknown_id",
         };
+        let requested = serde_json::Value::from(requested.as_str());
         format!(
             "id: {cursor}\ndata: {{\"type\":\"stream_gap\",\"timestamp\":\"{now}\",\"payload\":{{\
-             \"requested\":\"{requested}\",\"oldest\":\"{oldest}\",\"newest\":\"{newest}\",\"reason\":\"{reason}\"}}}}\n\n"
+             \"requested\":{requested},\"oldest\":\"{oldest}\",\"newest\":\"{newest}\",\"reason\":\"{reason}\"}}}}\n\n"
         )
         .into_bytes()
     }

@@ -49,6 +49,8 @@ impl Form {
 pub struct Body {
     payload: web::Payload,
     pause: Duration,
+    /// Its length, if the client said it.
+    announced: Option<u64>,
 }
 
 impl Body {
@@ -61,7 +63,7 @@ impl Body {
         if announced.is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }
-        Ok(Self { payload, pause })
+        Ok(Self { payload, pause, announced })
     }
 
     /// The next piece; `None` at the end.
@@ -87,7 +89,10 @@ impl Body {
     /// It is too long, too slow, or there is no memory for it now.
     pub async fn whole(mut self, limit: usize, memory: &Admission) -> Result<Whole, Problem> {
         let deadline = Instant::now() + self.pause;
-        let mut bytes = BytesMut::new();
+        // room that is not written to yet costs nothing, and room that need not grow is not moved
+        let room = self.announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0).min(limit);
+        let mut bytes = BytesMut::with_capacity(room);
+        let mut paid = 0;
         let mut permit: Option<OwnedSemaphorePermit> = None;
         while let Some(piece) = self.piece_until(deadline).await? {
             if bytes.len() + piece.len() > limit {
@@ -95,9 +100,12 @@ impl Body {
                 self.drain().await;
                 return Err(too_large(limit as u64));
             }
-            // whole KiB that the body has grown over
-            let grown = (bytes.len() + piece.len()) / 1024 - bytes.len() / 1024;
+            bytes.reserve(piece.len());
+            // room that had to grow counts whole, announced room as it fills; in KiB
+            let taken = if bytes.capacity() > room { bytes.capacity() } else { bytes.len() + piece.len() };
+            let grown = (taken / 1024).saturating_sub(paid);
             if grown > 0 {
+                paid += grown;
                 match (memory.try_enter(grown), &mut permit) {
                     (Ok(more), Some(permit)) => permit.merge(more),
                     (Ok(more), None) => permit = Some(more),

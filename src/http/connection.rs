@@ -3,6 +3,7 @@
 //! A response body is only polled while its socket takes bytes, so a stalled client can be ended by the socket alone.
 
 use std::cell::Cell;
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use actix_web::rt::net::TcpStream;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 use crate::actors::sse_session::Connection;
 
@@ -22,6 +24,8 @@ pub struct Control {
     waker: Cell<Option<Waker>>,
     limits: Cell<Option<StreamLimits>>,
     taken: Cell<u64>,
+    /// What may still be read before the connection is cut.
+    allowance: Cell<Option<usize>>,
 }
 
 /// What the kernel may keep for the client of an endless response.
@@ -47,6 +51,11 @@ impl Connection for Control {
 }
 
 impl Control {
+    /// Cuts the connection once its client has sent `bytes` more.
+    pub fn allow(&self, bytes: usize) {
+        self.allowance.set(Some(bytes));
+    }
+
     /// Holds the connection to `limits` from its next write on.
     pub fn limit(&self, limits: StreamLimits) {
         self.limits.set(Some(limits));
@@ -57,15 +66,19 @@ impl Control {
 pub struct Socket {
     stream: TcpStream,
     control: Rc<Control>,
+    /// How long a write may make no progress; an endless response has its own judge.
+    write_timeout: Option<Duration>,
+    /// Runs while a write makes no progress.
+    blocked: Option<Pin<Box<Sleep>>>,
 }
 
 impl Socket {
     /// Wraps an accepted connection.
     #[must_use]
-    pub fn new(stream: TcpStream) -> Self {
+    pub fn new(stream: TcpStream, write_timeout: Duration) -> Self {
         // a small answer or block leaves at once; if the kernel refuses, it leaves a little later
         let _ = stream.set_nodelay(true);
-        Self { stream, control: Rc::default() }
+        Self { stream, control: Rc::default(), write_timeout: Some(write_timeout), blocked: None }
     }
 
     /// Its control.
@@ -76,12 +89,31 @@ impl Socket {
 
     /// Fails once the connection was cut.
     fn check(&self) -> io::Result<()> {
-        if !self.control.cut.get() {
-            return Ok(());
-        }
+        if self.control.cut.get() { Err(self.abort()) } else { Ok(()) }
+    }
+
+    fn abort(&self) -> io::Error {
         // no lingering: the kernel gives its buffers back at once
         let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
-        Err(io::ErrorKind::ConnectionAborted.into())
+        io::ErrorKind::ConnectionAborted.into()
+    }
+
+    /// Notes whether a write made progress; fails when none has for too long.
+    fn judge(&mut self, cx: &mut Context<'_>, poll: &Poll<io::Result<usize>>) -> io::Result<()> {
+        match (poll, self.write_timeout) {
+            (Poll::Ready(Ok(taken)), _) => {
+                self.control.taken.set(self.control.taken.get() + *taken as u64);
+                self.blocked = None;
+            }
+            (Poll::Pending, Some(limit)) => {
+                let blocked = self.blocked.get_or_insert_with(|| Box::pin(sleep(limit)));
+                if blocked.as_mut().poll(cx).is_ready() {
+                    return Err(self.abort());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn wait<T>(&self, cx: &Context<'_>, poll: Poll<T>) -> Poll<T> {
@@ -92,8 +124,10 @@ impl Socket {
         poll
     }
 
-    fn apply_limits(&self) {
+    fn apply_limits(&mut self) {
         if let Some(limits) = self.control.limits.take() {
+            self.write_timeout = None;
+            self.blocked = None;
             let socket = SockRef::from(&self.stream);
             // without these the connection only costs more, until its timeouts find it
             let _ = socket.set_send_buffer_size(limits.send_buffer);
@@ -107,7 +141,12 @@ impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.check()?;
+        let before = buf.filled().len();
         let poll = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if let Some(allowance) = this.control.allowance.get() {
+            let left = allowance.checked_sub(buf.filled().len() - before).ok_or_else(|| this.abort())?;
+            this.control.allowance.set(Some(left));
+        }
         this.wait(cx, poll)
     }
 }
@@ -118,9 +157,7 @@ impl AsyncWrite for Socket {
         this.check()?;
         this.apply_limits();
         let poll = Pin::new(&mut this.stream).poll_write(cx, buf);
-        if let Poll::Ready(Ok(taken)) = &poll {
-            this.control.taken.set(this.control.taken.get() + *taken as u64);
-        }
+        this.judge(cx, &poll)?;
         this.wait(cx, poll)
     }
 

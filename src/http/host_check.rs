@@ -23,10 +23,11 @@ pub async fn check(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let host = request.headers().get(HOST).map(|value| value.to_str().unwrap_or_default());
-    // a request without Host is no browser's
-    if host.is_some_and(|host| !is_own(host, &state.config.http.allowed_hosts)) {
-        return Err(Problem::ForeignHost.into());
+    let header = request.headers().get(HOST).map(|value| value.to_str().unwrap_or_default());
+    // a target may have a host of its own; a request with neither is no browser's
+    let target = request.uri().authority().map(|authority| authority.as_str());
+    if [header, target].into_iter().flatten().any(|host| !is_own(host, &state.config.http.allowed_hosts)) {
+        return Err(Problem::ForeignHost.unread(request.request()).into());
     }
     next.call(request).await
 }

@@ -1,5 +1,6 @@
 //! HTTP: one file per resource. This file is the whole route table.
 
+pub mod answer;
 pub mod body;
 pub mod connection;
 pub mod health;
@@ -11,35 +12,40 @@ pub mod state;
 pub mod telemetry;
 
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpResponse, Resource, Route};
+use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard};
 
 use problem::Problem;
 use telemetry::{aggregates, events, ingest, stats, stream};
 
 /// Every route of the service.
 pub fn routes(config: &mut ServiceConfig) {
-    let get = web::get;
     config
-        .service(only("/health", "GET", [get().to(health::health)]))
-        .service(only("/health/live", "GET", [get().to(health::live)]))
-        .service(only("/health/ready", "GET", [get().to(health::ready)]))
+        .service(only("/health", "GET, HEAD", [get().to(health::health)]))
+        .service(only("/health/live", "GET, HEAD", [get().to(health::live)]))
+        .service(only("/health/ready", "GET, HEAD", [get().to(health::ready)]))
         .service(only(
             "/api/telemetry/events",
-            "GET, POST, DELETE",
+            "GET, HEAD, POST, DELETE",
             [get().to(events::list), web::post().to(ingest::publish), web::delete().to(events::clear)],
         ))
-        .service(only("/api/telemetry/stats", "GET", [get().to(stats::stats)]))
-        .service(only("/api/telemetry/aggregates", "GET", [get().to(aggregates::aggregates)]))
-        .service(only("/api/telemetry/stream", "GET", [get().to(stream::stream)]))
+        .service(only("/api/telemetry/stats", "GET, HEAD", [get().to(stats::stats)]))
+        .service(only("/api/telemetry/aggregates", "GET, HEAD", [get().to(aggregates::aggregates)]))
+        .service(only("/api/telemetry/stream", "GET", [web::get().to(stream::stream)]))
         .default_service(web::to(not_found));
 }
 
 /// A resource with these routes; its other methods are answered with 405 and `allowed`.
 fn only<const N: usize>(path: &str, allowed: &'static str, routes: [Route; N]) -> Resource {
-    let other = move || async move { Err::<HttpResponse, _>(Problem::MethodNotAllowed(allowed)) };
+    let other =
+        move |request: HttpRequest| async move { Err::<HttpResponse, _>(Problem::MethodNotAllowed(allowed).unread(&request)) };
     routes.into_iter().fold(web::resource(path), Resource::route).default_service(web::to(other))
 }
 
-async fn not_found() -> Result<HttpResponse, Problem> {
-    Err(Problem::NotFound)
+/// A route that answers HEAD too, with the head of its answer.
+fn get() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+async fn not_found(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Err(Problem::NotFound.unread(&request))
 }

@@ -1,17 +1,21 @@
 //! Errors as the client sees them (RFC 9457); the only place that picks an error status.
 
 use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::Next;
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde::Serialize;
 
+use super::connection::Control;
 use crate::actors::admission::Full;
 use crate::actors::event_bus::PublishError;
 use crate::actors::journal_reader::ReadError;
+use crate::actors::sse_session::Connection as _;
 use crate::domain::envelope::Refusal;
 use crate::domain::fault::FieldFault;
 use crate::storage::StorageError;
@@ -57,12 +61,12 @@ pub enum Problem {
     },
     /// It is not known what became of the events.
     Unknown,
-    /// A streamed body was taken in part.
+    /// Answered before the end of the request's body; the connection is closed behind the answer.
     Interrupted {
-        /// Why it ended.
+        /// Why.
         cause: Box<Problem>,
-        /// What was taken.
-        taken: serde_json::Value,
+        /// What was taken of the body.
+        taken: Option<serde_json::Value>,
     },
     /// A bug; its detail is in the log.
     Internal,
@@ -78,6 +82,20 @@ impl Problem {
     #[must_use]
     pub fn faults(faults: Vec<FieldFault>) -> Self {
         Self::Unacceptable(faults.into_iter().map(|fault| ItemFault { index: None, fault }).collect())
+    }
+
+    /// The same, when the request's body may not have been read to its end.
+    #[must_use]
+    pub fn interrupting(self, taken: Option<serde_json::Value>) -> Self {
+        Self::Interrupted { cause: Box::new(self), taken }
+    }
+
+    /// The answer to a request that is not looked into; a body that it has is left unread.
+    #[must_use]
+    pub fn unread(self, request: &HttpRequest) -> Self {
+        let has_body =
+            [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].iter().any(|name| request.headers().contains_key(name));
+        if has_body { self.interrupting(None) } else { self }
     }
 
     fn unavailable(detail: &str, retry_after: u32) -> Self {
@@ -135,6 +153,21 @@ impl Problem {
         }
     }
 
+    fn errors(&self) -> Option<&[ItemFault]> {
+        match self {
+            Self::NoneAccepted(faults) | Self::Unacceptable(faults) => Some(faults),
+            _ => None,
+        }
+    }
+
+    fn allowed(&self) -> Option<&'static str> {
+        match self {
+            Self::MethodNotAllowed(allowed) => Some(allowed),
+            Self::Interrupted { cause, .. } => cause.allowed(),
+            _ => None,
+        }
+    }
+
     fn retry_after(&self) -> Option<u32> {
         match self {
             Self::Unavailable { retry_after, .. } => Some(*retry_after),
@@ -170,9 +203,8 @@ impl ResponseError for Problem {
         }
         let (kind, title) = self.kind();
         let (errors, taken) = match self {
-            Self::NoneAccepted(faults) | Self::Unacceptable(faults) => (Some(faults.as_slice()), None),
-            Self::Interrupted { taken, .. } => (None, Some(taken)),
-            _ => (None, None),
+            Self::Interrupted { cause, taken } => (cause.errors(), taken.as_ref()),
+            other => (other.errors(), None),
         };
         let status = self.status();
         let body = Body {
@@ -185,11 +217,14 @@ impl ResponseError for Problem {
         };
         let mut response = HttpResponse::build(status);
         response.content_type("application/problem+json");
+        if matches!(self, Self::Interrupted { .. }) {
+            response.force_close();
+        }
         if let Some(seconds) = self.retry_after() {
             response.insert_header((header::RETRY_AFTER, seconds));
         }
-        if let Self::MethodNotAllowed(allowed) = self {
-            response.insert_header((header::ALLOW, *allowed));
+        if let Some(allowed) = self.allowed() {
+            response.insert_header((header::ALLOW, allowed));
         }
         // these types always have a JSON form
         response.body(serde_json::to_vec(&body).unwrap_or_default())
@@ -204,11 +239,27 @@ pub async fn translate(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    next.call(request).await.map_err(|error| {
+    let answer = next.call(request).await.map_err(|error| {
         let is_bug = error.as_error::<Problem>().is_none() && error.as_response_error().status_code().is_server_error();
         if is_bug { Problem::Internal.into() } else { error }
-    })
+    })?;
+    let problem = answer.response().error().and_then(|error| error.as_error::<Problem>());
+    if let (Some(Problem::Interrupted { .. }), Some(control)) = (problem, answer.request().conn_data::<Rc<Control>>()) {
+        // the server would read on for as long as the client sends; it gets the time to read its answer
+        let control = Rc::clone(control);
+        control.allow(LINGER_BYTES);
+        actix_web::rt::spawn(async move {
+            tokio::time::sleep(LINGER).await;
+            control.cut();
+        });
+    }
+    Ok(answer)
 }
+
+/// How long a client whose body was refused may take to read why.
+const LINGER: Duration = Duration::from_secs(1);
+/// What it may send in the meantime.
+const LINGER_BYTES: usize = 1 << 20;
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
@@ -255,7 +306,7 @@ impl From<ReadError> for Problem {
 
 impl From<Full> for Problem {
     fn from(_: Full) -> Self {
-        Self::unavailable("too many large requests are being received; try again", QUEUE_RETRY)
+        Self::unavailable("too many large requests or answers are under way; try again", QUEUE_RETRY)
     }
 }
 

@@ -37,7 +37,8 @@ pub fn build(listener: TcpListener, state: web::Data<State>, fanouts: Fanouts) -
         .workers(http.workers)
         .max_concurrent_connections(http.max_connections)
         .backlog(BACKLOG)
-        .shutdown_timeout(http.shutdown_timeout.as_secs().max(1))
+        // the shutdown has its own timeouts, which are shorter
+        .shutdown_timeout(http.shutdown_timeout.as_secs() + 60)
         .disable_signals();
     let builder = builder.listen("plimsoll", listener, move || {
         let http = &state.config.http;
@@ -61,9 +62,10 @@ pub fn build(listener: TcpListener, state: web::Data<State>, fanouts: Fanouts) -
                 data.insert(socket.control());
             })
             .finish(map_config(app, |()| AppConfig::default()));
-        fn_service(|stream: TcpStream| async move {
+        let write_timeout = http.write_timeout;
+        fn_service(move |stream: TcpStream| async move {
             let peer = stream.peer_addr().ok();
-            Ok((Socket::new(stream), actix_http::Protocol::Http1, peer))
+            Ok((Socket::new(stream, write_timeout), actix_http::Protocol::Http1, peer))
         })
         .and_then(service)
     })?;

@@ -47,6 +47,8 @@ pub struct State {
     pub panics: Panics,
     /// Memory for request bodies, in KiB.
     pub body_memory: Admission,
+    /// Memory for answers, in KiB.
+    pub answer_memory: Admission,
 }
 
 /// The signal to idle connections that they shall close. Each of them waits for it, so it is small.

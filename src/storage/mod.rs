@@ -55,6 +55,8 @@ pub struct LogStats {
     pub newest: EventId,
     /// Events up to this id were deleted, or never were in this log.
     pub floor: EventId,
+    /// Where the floor was when the log was made: nothing has been deleted while it still is.
+    pub birth: EventId,
 }
 
 /// The log, as its one writer sees it.

@@ -4,7 +4,7 @@
 //!
 //! - `events`: one row an event; `body` is its JSON behind the id, the other columns serve filters.
 //! - `event_ids`: the senders' own ids within the window in which a repeated post is known.
-//! - `meta`: `floor` (events up to it were deleted or never here) and `events` (how many there are).
+//! - `meta`: `floor` (events up to it were deleted or never here), `birth` (the first floor), `events` (how many there are).
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ const MIGRATIONS: &[&str] = &["
         source text not null, event_id text not null, id integer not null, primary key(source, event_id)) without rowid;
     create index event_ids_by_id on event_ids(id);
     create table meta(key text primary key, value integer not null) without rowid;
-    insert into meta values('floor', 0), ('events', 0);
+    insert into meta values('floor', 0), ('birth', 0), ('events', 0);
 "];
 
 const INSERT: &str = "insert into events(id, ts, type, severity, profile_id, source, symbol, strategy, body)
@@ -157,6 +157,7 @@ fn migrate(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<()> 
         if step == 0 {
             // a cursor from before this log was made is of another one: its events are missing here
             set_meta(&transaction, "floor", EventId::first_at(now).to_sql())?;
+            set_meta(&transaction, "birth", EventId::first_at(now).to_sql())?;
         }
         transaction.pragma_update(None, "user_version", step + 1)?;
         transaction.commit()?;
@@ -201,6 +202,7 @@ impl SqliteLog {
             bytes: used(&self.connection, self.page_size)?,
             newest: EventId::from_sql(newest.unwrap_or(0)).max(floor),
             floor,
+            birth: EventId::from_sql(meta("birth")?),
         };
         Ok(())
     }
@@ -209,6 +211,12 @@ impl SqliteLog {
     #[cfg(test)]
     pub(super) fn limit_pages(&mut self, pages: u32) {
         self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).expect("limited");
+    }
+
+    /// About as many events as take `bytes`, within one batch of retention.
+    fn events_in(&self, bytes: u64) -> i64 {
+        let each = (self.stats.bytes / self.stats.events.max(1)).max(1);
+        i64::try_from(bytes / each + 1).unwrap_or(i64::MAX).min(RETENTION_BATCH)
     }
 
     /// The first id whose sender's id still counts for an event with id `now`.
@@ -274,12 +282,12 @@ impl EventLog for SqliteLog {
 
     fn retain(&mut self, expired: EventId, max_bytes: u64) -> Result<bool, StorageError> {
         let window = self.window_start(self.stats.newest);
-        let over = self.stats.bytes > max_bytes;
-        let cut = if over { EventId::MAX } else { expired };
+        let excess = self.stats.bytes.saturating_sub(max_bytes);
+        let (cut, most) = if excess > 0 { (EventId::MAX, self.events_in(excess)) } else { (expired, RETENTION_BATCH) };
         let mut stats = self.stats;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let sql = "select max(id) from (select id from events where id < ? order by id limit ?)";
-        let last: Option<i64> = transaction.query_row(sql, params![cut.to_sql(), RETENTION_BATCH], |row| row.get(0))?;
+        let last: Option<i64> = transaction.query_row(sql, params![cut.to_sql(), most], |row| row.get(0))?;
         let mut deleted = 0;
         if let Some(last) = last {
             deleted = transaction.execute("delete from events where id <= ?", [last])?;

@@ -120,7 +120,7 @@ fn a_body_that_pauses_too_long_is_closed_in_time_and_not_published() {
 
 #[test]
 fn the_rest_of_a_refused_body_is_not_read_for_ever() {
-    let app = spawn_app(IMPATIENT);
+    let app = spawn_app(&[IMPATIENT, &[("telemetry.max_ndjson_bytes", "16MiB")]].concat());
     let piece = [b"100000\r\n".as_slice(), &vec![b' '; 1 << 20], b"\r\n"].concat();
     for kind in [JSON, NDJSON] {
         let mut connection = app.connect();
@@ -192,7 +192,8 @@ fn all_buffered_bodies_together_are_bounded() {
     });
     assert!(refused > 0, "more bodies than fit were taken at once");
     let growth = app.peak_memory().saturating_sub(before);
-    assert!(growth < 56 * 1024, "{growth} KiB for bodies of 24 MiB in all");
+    // what was freed meanwhile is given back to the system within a second or two; unbounded it would be 120 MiB
+    assert!(growth < 90 * 1024, "{growth} KiB for bodies of 24 MiB in all");
     app.post_json(&tick(1).to_string()).expect(201);
     app.assert_unhurt();
 }

@@ -2,8 +2,9 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::actors::history::EventQuery;
+use crate::actors::history::{EventPage, EventQuery};
 use crate::domain::id::{BadEventId, EventId};
+use crate::http::answer::Answer;
 use crate::http::problem::Problem;
 use crate::http::query::Params;
 use crate::http::state::State;
@@ -15,16 +16,21 @@ use crate::http::state::State;
 pub async fn list(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let query = read(Params::of(&request)?)?;
     let page = state.history.query(query).await?;
-    let mut body = b"{\"events\":[".to_vec();
-    for (index, event) in page.events.iter().enumerate() {
+    let answer = Answer::new(page.size(), &state.answer_memory, |body| write(page, body))?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(answer))
+}
+
+fn write(page: EventPage, body: &mut Vec<u8>) {
+    body.extend_from_slice(b"{\"events\":[");
+    let count = page.events.len();
+    for (index, event) in page.events.into_iter().enumerate() {
         if index > 0 {
             body.push(b',');
         }
-        event.write_json(&mut body);
+        event.write_json(body);
     }
     let next = page.next.map_or("null".to_owned(), |id| format!("\"{id}\""));
-    body.extend_from_slice(format!("],\"count\":{},\"next\":{next}}}", page.events.len()).as_bytes());
-    Ok(HttpResponse::Ok().content_type("application/json").body(body))
+    body.extend_from_slice(format!("],\"count\":{count},\"next\":{next}}}").as_bytes());
 }
 
 fn read(mut params: Params) -> Result<EventQuery, Problem> {

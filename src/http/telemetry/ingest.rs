@@ -29,25 +29,28 @@ pub(super) const BREATH: usize = 256;
 /// # Errors
 /// See [`Problem`].
 pub async fn publish(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Result<HttpResponse, Problem> {
-    let form = Form::of(&request)?;
-    let mut params = Params::of(&request)?;
-    let atomic = params.flag("atomic");
-    params.finish()?;
-
+    let (form, atomic) = read(&request).map_err(|problem| problem.unread(&request))?;
     let telemetry = &state.config.telemetry;
     let buffered = atomic || form == Form::Json;
     let limit = if buffered { telemetry.max_body_bytes as u64 } else { telemetry.max_ndjson_bytes };
-    let body = Body::new(&request, payload, limit, state.config.http.body_timeout)?;
+    let body = Body::new(&request, payload, limit, state.config.http.body_timeout).map_err(|problem| problem.unread(&request))?;
     if !buffered {
         return ndjson::publish(&state, body, limit).await;
     }
-    let body = body.whole(telemetry.max_body_bytes, &state.body_memory).await?;
+    let body = body.whole(telemetry.max_body_bytes, &state.body_memory).await.map_err(|problem| problem.interrupting(None))?;
     let is_array = body.bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     match (form, is_array) {
         (Form::Json, false) => publish_one(&state, &body.bytes).await,
         (Form::Json, true) => publish_many(&state, &array(&body.bytes, telemetry.max_batch_events)?, atomic).await,
         (Form::Ndjson, _) => publish_many(&state, &lines(&body.bytes, telemetry.max_batch_events)?, atomic).await,
     }
+}
+
+fn read(request: &HttpRequest) -> Result<(Form, bool), Problem> {
+    let form = Form::of(request)?;
+    let mut params = Params::of(request)?;
+    let atomic = params.flag("atomic");
+    params.finish().map(|()| (form, atomic))
 }
 
 async fn publish_one(state: &State, json: &[u8]) -> Result<HttpResponse, Problem> {

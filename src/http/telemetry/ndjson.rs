@@ -34,7 +34,7 @@ pub async fn publish(state: &State, mut body: Body, limit: u64) -> Result<HttpRe
                 taken.insert("lines_read".into(), lines.index.into());
             }
             body.drain().await;
-            Err(Problem::Interrupted { cause: Box::new(cause), taken })
+            Err(cause.interrupting(Some(taken)))
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
-use actix_web::http::header;
+use actix_web::http::{ConnectionType, Version, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::actors::sse_fanout::{FanoutHandle, Start, Subscription};
 use crate::actors::sse_session::Wish;
-use crate::domain::id::{BadEventId, EventId};
+use crate::domain::id::BadEventId;
 use crate::http::connection::{Control, StreamLimits};
 use crate::http::problem::Problem;
 use crate::http::query::Params;
@@ -30,32 +30,36 @@ pub async fn stream(
     let sse = &state.config.sse;
     control.limit(StreamLimits { send_buffer: sse.send_buffer, user_timeout: sse.stall_timeout });
     let body = fanout.open(subscription, control).await;
-    Ok(HttpResponse::Ok()
+    let mut response = HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-cache, no-store, no-transform"))
         .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(body))
+        .streaming(body);
+    if request.version() < Version::HTTP_11 || request.head().upgrade() {
+        // no chunks are written for it: the end of the stream is the end of the connection
+        response.head_mut().no_chunking(true);
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(response)
 }
 
 fn read(request: &HttpRequest) -> Result<Subscription, Problem> {
     let mut params = Params::of(request)?;
     let expected = BadEventId.to_string();
     let header = request.headers().get("Last-Event-ID").map(|value| value.to_str().unwrap_or("?").trim().to_owned());
-    let mut after: Option<EventId> = header.filter(|text| !text.is_empty()).and_then(|text| {
-        let parsed = text.parse().ok();
-        if parsed.is_none() {
-            params.fault("Last-Event-ID", &expected);
-        }
-        parsed
+    // what a browser sends here is what some service told it; refusing it would make it give up for ever
+    let mut after = header.filter(|text| !text.is_empty()).map(|text| match text.parse() {
+        Ok(id) => Start::After(id),
+        Err(_) => Start::Unknown(text),
     });
     for name in ["last_event_id", "lastEventId", "since_id"] {
         let given = params.parsed(name, &expected);
-        after = after.or(given);
+        after = after.or(given.map(Start::After));
     }
     let since = params.time("since_ts");
     let replay = params.number("replay", 0..=MAX_REPLAY);
     let start = match (after, since, replay) {
-        (Some(id), ..) => Start::After(id),
+        (Some(after), ..) => after,
         (None, Some(time), _) => Start::Since(time),
         (None, None, Some(count)) => Start::Replay(count),
         (None, None, None) => Start::Now,
