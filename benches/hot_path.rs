@@ -13,8 +13,8 @@ use plimsoll::domain::event::Event;
 use plimsoll::domain::filter::Filter;
 use plimsoll::domain::id::EventId;
 use plimsoll::domain::ring::{Ring, RingLimits};
-use plimsoll::storage::EventLog as _;
-use plimsoll::storage::sqlite::{Durability, Place, open};
+use plimsoll::storage::sqlite::{Place, open};
+use plimsoll::storage::{Durability, EventLog as _};
 
 const RULES: Rules = Rules { max_event_bytes: 262_144, max_depth: 64, accept_unknown_types: true };
 

@@ -9,26 +9,28 @@ use actix::{Addr, Arbiter, System};
 use actix_server::ServerHandle;
 use actix_web::web;
 use anyhow::Context as _;
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tracing_subscriber::EnvFilter;
 
 use crate::actors::admission::Admission;
-use crate::actors::event_bus::EventBusHandle;
 use crate::actors::history::History;
 use crate::actors::journal::{Checkpoint, Journal, Retention, SharedStatus};
 use crate::actors::journal_reader::JournalReaderHandle;
-use crate::actors::sse_fanout::{CutAll, EndAll};
+use crate::actors::publisher::EventBusHandle;
+use crate::actors::sse_fanout::{CutAll, EndAll, FanoutHandle, SseFanout};
+use crate::actors::sse_session::{Hub, Limits};
 use crate::actors::supervision::Panics;
 use crate::config::Config;
-use crate::domain::clock::Clock;
-use crate::domain::ring::Ring;
-use crate::http::server::{self, Fanouts};
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::ring::{Ring, RingLimits};
+use crate::http::server;
 use crate::http::state::{Integrity, State};
-use crate::storage::sqlite::{self, Durability, Opened, Place};
+use crate::storage::sqlite::{self, Opened, Place};
 use crate::storage::sqlite_reader::SqliteReader;
-use crate::storage::{EventLog as _, EventReader};
+use crate::storage::{Durability, EventLog as _, EventReader, StorageError};
 
 /// How the service ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +107,7 @@ struct App {
     server: ServerHandle,
     fanouts: Fanouts,
     journal: Addr<Journal>,
+    stop_check: Arc<AtomicBool>,
     arbiters: Vec<Arbiter>,
 }
 
@@ -119,7 +122,7 @@ impl App {
             Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
         }
 
-        let (clock, panics) = (Clock::system(), Panics::default());
+        let (clock, panics) = (system_clock(), Panics::default());
         let place = place(&config);
         let Opened { log, set_aside } =
             sqlite::open(&place, config.journal.durability, config.telemetry.dedup_window, clock.now())
@@ -131,7 +134,10 @@ impl App {
         let stats = log.stats();
         let ring = Arc::new(Ring::new(config.telemetry.ring, stats.newest));
         let timeout = config.journal.query_timeout;
-        fill(&ring, &place, timeout, config.telemetry.ring.events).context("cannot read the journal")?;
+        if let Err(error) = fill(&ring, &place, config.telemetry.ring) {
+            // older events are damaged; the check of the whole file will tell, and new ones can be taken
+            tracing::error!(%error, "the newest events cannot be read from the journal");
+        }
 
         let (bus_thread, journal_thread) = (Arbiter::new(), Arbiter::new());
         let status = SharedStatus::default();
@@ -182,14 +188,18 @@ impl App {
             answer_memory,
             config,
         });
-        check_integrity(place, state.clone());
+        let stop_check = Arc::<AtomicBool>::default();
+        check_integrity(place, state.clone(), Arc::clone(&stop_check));
         actix::spawn(give_memory_back());
         let fanouts = Fanouts::default();
-        let server = server::build(listener, state.clone(), Arc::clone(&fanouts))?;
+        let server = server::build(listener, state.clone(), {
+            let (state, fanouts) = (state.clone(), Arc::clone(&fanouts));
+            move || start_fanout(&state, &fanouts)
+        })?;
         let handle = server.handle();
         actix::spawn(server);
         tracing::info!(%address, events = stats.events, newest = %stats.newest, "plimsoll is listening");
-        Ok(Self { address, state, server: handle, fanouts, journal, arbiters: vec![bus_thread, journal_thread] })
+        Ok(Self { address, state, server: handle, fanouts, journal, stop_check, arbiters: vec![bus_thread, journal_thread] })
     }
 
     /// The shutdown, step by step, each with its own time.
@@ -204,17 +214,17 @@ impl App {
         };
         self.state.ready.store(false, Ordering::Release);
         self.state.bus.stop_intake();
+        self.stop_check.store(true, Ordering::Relaxed);
 
         let fanouts = self.fanouts.lock().clone();
-        let ended = timeout(limit, async {
-            for fanout in &fanouts {
-                if let Ok(all_gone) = fanout.send(EndAll).await {
-                    // a fan-out that is gone has no clients
-                    let _ = all_gone.await;
-                }
+        // all of them are told before any of them is waited for; a fan-out that is gone has no clients
+        let told: Vec<_> = fanouts.iter().map(|fanout| fanout.send(EndAll)).collect();
+        let ended = async {
+            for all_gone in join_all(told).await.into_iter().flatten() {
+                let _ = all_gone.await;
             }
-        });
-        if ended.await.is_err() {
+        };
+        if timeout(limit, ended).await.is_err() {
             // clients that take nothing get no farewell; that is their doing, not a failure of ours
             tracing::info!("cutting sse clients that did not take their last bytes");
             fanouts.iter().for_each(|fanout| fanout.do_send(CutAll));
@@ -238,6 +248,33 @@ impl App {
     }
 }
 
+/// The fan-outs of all workers, as they start.
+type Fanouts = Arc<Mutex<Vec<Addr<SseFanout>>>>;
+
+/// Starts the fan-out of the HTTP worker whose thread this is.
+fn start_fanout(state: &State, fanouts: &Fanouts) -> FanoutHandle {
+    let sse = &state.config.sse;
+    let limits = Limits {
+        heartbeat: sse.heartbeat,
+        retry: sse.retry,
+        max_clients: sse.max_clients,
+        chunk_bytes: sse.chunk_bytes,
+        stall_timeout: sse.stall_timeout,
+        max_lag_bytes: sse.max_lag_bytes,
+        max_lag_age: sse.max_lag_age,
+        close_grace: sse.close_grace,
+    };
+    let hub = Hub::new(Arc::clone(state.history.ring()), limits, Arc::clone(&state.sse), state.panics.clone(), fastrand::u64(..));
+    let (handle, address) = SseFanout::start(hub, state.history.clone(), &state.bus, state.clock.clone());
+    fanouts.lock().push(address);
+    handle
+}
+
+/// The machine's clock.
+fn system_clock() -> Clock {
+    Clock::new(|| Timestamp::from_micros(chrono::Utc::now().timestamp_micros()))
+}
+
 fn place(config: &Config) -> Place {
     match config.journal.durability {
         Durability::Memory => Place::Memory(format!("plimsoll-{:016x}", fastrand::u64(..))),
@@ -246,13 +283,14 @@ fn place(config: &Config) -> Place {
 }
 
 /// Fills the ring with the journal's newest events, so that a restart is not seen by those who resume.
-fn fill(ring: &Ring, place: &Place, timeout: Duration, count: usize) -> anyhow::Result<()> {
+fn fill(ring: &Ring, place: &Place, limits: RingLimits) -> Result<(), StorageError> {
     // one more, whose id is the floor
-    let mut events = SqliteReader::open(place, timeout)?.newest(count + 1)?;
-    let floor = if events.len() > count { Some(events.remove(0).id()) } else { events.first().map(|event| event.id().before()) };
-    if let Some(floor) = floor {
-        ring.restore(floor, events.into_iter().map(Arc::new).collect());
+    let mut events = SqliteReader::open(place, Duration::MAX)?.newest(limits.events + 1, limits.bytes)?;
+    if events.is_empty() {
+        return Ok(());
     }
+    let floor = events.remove(0).id();
+    ring.restore(floor, events.into_iter().map(Arc::new).collect());
     Ok(())
 }
 
@@ -265,15 +303,19 @@ async fn give_memory_back() {
     }
 }
 
-/// Reads the whole journal once, beside everything else, and notes what it finds.
-fn check_integrity(place: Place, state: web::Data<State>) {
+/// Reads the whole journal once, beside everything else, until `stop` is set, and notes what it finds.
+fn check_integrity(place: Place, state: web::Data<State>, stop: Arc<AtomicBool>) {
     std::thread::spawn(move || {
-        let outcome = SqliteReader::open(&place, Duration::ZERO).and_then(|mut reader| reader.integrity());
+        let outcome = SqliteReader::open(&place, Duration::MAX).and_then(|mut reader| reader.integrity(stop));
         *state.integrity.lock() = match outcome {
             Ok(()) => Integrity::Sound,
+            Err(StorageError::Broken(what)) => {
+                tracing::error!(what, "the journal's file is damaged");
+                Integrity::Broken(what)
+            }
             Err(error) => {
-                tracing::error!(%error, "the journal's file is damaged");
-                Integrity::Broken(error.to_string())
+                tracing::warn!(%error, "the journal's file could not be checked");
+                Integrity::Unknown
             }
         };
     });

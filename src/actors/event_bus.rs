@@ -7,14 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use actix::fut::wrap_future;
-use actix::{
-    Actor, ActorFutureExt as _, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, MailboxError, Message, MessageResult,
-};
+use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler, MailboxError, Message, MessageResult};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::admission::Admission;
 use super::journal::{Append, Journal};
+use super::publisher::{PublishError, Published, Receipt};
 use super::supervision::Panics;
 use super::wake::Subscriber;
 use crate::domain::clock::Clock;
@@ -30,35 +28,6 @@ pub const NAME: &str = "event_bus";
 /// A commit takes at most so many events, so that the first of them does not wait for too long.
 const MAX_GROUP: usize = 8_192;
 
-/// What became of one event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Receipt {
-    /// Its id; that of the first one if it was posted before.
-    pub id: EventId,
-    /// Whether it was posted before.
-    pub duplicate: bool,
-}
-
-/// Why events were not taken. None of the batch is in the journal, but for `Unknown`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PublishError {
-    /// The queue stayed full.
-    #[error("too many events are waiting to be journalled")]
-    Full,
-    /// The service is stopping.
-    #[error("the service is stopping")]
-    Stopping,
-    /// The journal cannot be written.
-    #[error("the journal cannot be written")]
-    Journal(StorageError),
-    /// An internal error hid what became of them.
-    #[error("it is not known whether the events were journalled")]
-    Unknown,
-}
-
-/// What became of a batch, event by event.
-pub type Published = Result<Vec<Receipt>, PublishError>;
-
 /// Counters that routes read.
 #[derive(Debug, Default)]
 pub struct BusCounters {
@@ -68,6 +37,8 @@ pub struct BusCounters {
     pub duplicates: AtomicU64,
     /// Events that the journal did not take.
     pub failed: AtomicU64,
+    /// Whether the journal's actor is dead: a bug, and the end of service.
+    pub journal_gone: AtomicBool,
     /// Events committed in the last seconds.
     pub rate: Mutex<Rate>,
 }
@@ -100,28 +71,52 @@ struct Job {
 /// Publish these events.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Publish {
-    drafts: Vec<Draft>,
-    reply: oneshot::Sender<Published>,
-    permit: OwnedSemaphorePermit,
+pub(super) struct Publish {
+    pub(super) drafts: Vec<Draft>,
+    pub(super) reply: oneshot::Sender<Published>,
+    pub(super) permit: OwnedSemaphorePermit,
 }
 
 /// Tell this subscriber when the ring moves.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Subscribe(pub Subscriber);
+pub(super) struct Subscribe(pub(super) Subscriber);
 
 /// Empty the ring; the journal stays.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-struct ClearRing;
+pub(super) struct ClearRing;
 
 /// Refuse new events, and answer when those that were taken are committed.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "oneshot::Receiver<()>")]
-struct Drain;
+pub(super) struct Drain;
 
 impl EventBus {
+    /// A bus whose ids go on behind `last`.
+    pub(super) fn new(
+        last: EventId,
+        clock: Clock,
+        ring: Arc<Ring>,
+        journal: Addr<Journal>,
+        counters: Arc<BusCounters>,
+        panics: Panics,
+    ) -> Self {
+        Self {
+            ids: IdSequence::after(last),
+            clock,
+            ring,
+            journal,
+            subscribers: Vec::new(),
+            waiting: Vec::new(),
+            committing: false,
+            stopping: false,
+            drained: Vec::new(),
+            counters,
+            panics,
+        }
+    }
+
     fn accept(&mut self, publish: Publish) {
         let Publish { drafts, reply, permit } = publish;
         if self.stopping {
@@ -137,11 +132,6 @@ impl EventBus {
     /// Hands the next group to the journal, if it is free.
     fn commit_next(&mut self, ctx: &mut Context<Self>) {
         if self.committing || self.waiting.is_empty() {
-            if !self.committing {
-                for waiter in self.drained.drain(..) {
-                    let _ = waiter.send(());
-                }
-            }
             return;
         }
         let mut events = 0;
@@ -166,6 +156,7 @@ impl EventBus {
                 bus.ring.forget(newest);
                 bus.wake();
             }
+            bus.tell_if_drained();
         }));
     }
 
@@ -173,9 +164,18 @@ impl EventBus {
     fn deliver(&mut self, group: Vec<Job>, outcome: Result<Result<Vec<Duplicate>, StorageError>, MailboxError>) {
         let duplicates = match outcome {
             Ok(Ok(duplicates)) => duplicates,
+            Ok(Err(StorageError::InDoubt(_))) => return self.refuse(group, &PublishError::Unknown),
             Ok(Err(error)) => return self.refuse(group, &PublishError::Journal(error)),
-            Err(_) => return self.refuse(group, &PublishError::Unknown),
+            Err(_) => {
+                self.counters.journal_gone.store(true, Ordering::Release);
+                return self.refuse(group, &PublishError::Unknown);
+            }
         };
+        #[cfg(test)]
+        assert!(
+            !group.iter().any(|job| job.events.iter().any(|event| event.header().event_type == "undeliverable")),
+            "on purpose"
+        );
         let mut duplicates = duplicates.into_iter().peekable();
         let mut index = 0;
         let mut fresh = Vec::new();
@@ -213,6 +213,16 @@ impl EventBus {
         }
     }
 
+    /// Tells who waits for the last commit that it is done and delivered.
+    fn tell_if_drained(&mut self) {
+        if !self.committing && self.waiting.is_empty() {
+            for waiter in self.drained.drain(..) {
+                // who no longer waits need not know
+                let _ = waiter.send(());
+            }
+        }
+    }
+
     fn wake(&mut self) {
         self.subscribers.retain(Subscriber::ring);
     }
@@ -236,7 +246,10 @@ impl Handler<Subscribe> for EventBus {
     type Result = ();
 
     fn handle(&mut self, Subscribe(subscriber): Subscribe, _: &mut Self::Context) {
-        self.subscribers.push(subscriber);
+        // it may have missed what was committed since it looked
+        if subscriber.ring() {
+            self.subscribers.push(subscriber);
+        }
     }
 }
 
@@ -244,136 +257,22 @@ impl Handler<ClearRing> for EventBus {
     type Result = ();
 
     fn handle(&mut self, _: ClearRing, _: &mut Self::Context) {
-        self.ring.clear();
-        self.wake();
+        // if this panics the ring is as it was, or empty; either is whole
+        let _ = self.panics.clone().guard(NAME, || {
+            self.ring.clear();
+            self.wake();
+        });
     }
 }
 
 impl Handler<Drain> for EventBus {
     type Result = MessageResult<Drain>;
 
-    fn handle(&mut self, _: Drain, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
         self.stopping = true;
         let (done, waiter) = oneshot::channel();
         self.drained.push(done);
-        self.commit_next(ctx);
+        self.tell_if_drained();
         MessageResult(waiter)
-    }
-}
-
-/// Publishes, subscribes and asks.
-#[derive(Debug, Clone)]
-pub struct EventBusHandle {
-    bus: Addr<EventBus>,
-    admission: Admission,
-    stopping: Arc<AtomicBool>,
-    counters: Arc<BusCounters>,
-}
-
-impl EventBusHandle {
-    /// Starts the bus on `arbiter`; ids go on behind `last`. The units of `queue` are KiB.
-    #[must_use]
-    pub fn start(
-        arbiter: &ArbiterHandle,
-        last: EventId,
-        clock: Clock,
-        ring: Arc<Ring>,
-        journal: Addr<Journal>,
-        queue: Admission,
-        panics: Panics,
-    ) -> Self {
-        let counters = Arc::<BusCounters>::default();
-        let bus = EventBus {
-            ids: IdSequence::after(last),
-            clock,
-            ring,
-            journal,
-            subscribers: Vec::new(),
-            waiting: Vec::new(),
-            committing: false,
-            stopping: false,
-            drained: Vec::new(),
-            counters: Arc::clone(&counters),
-            panics,
-        };
-        let bus = EventBus::start_in_arbiter(arbiter, |_| bus);
-        Self { bus, admission: queue, stopping: Arc::default(), counters }
-    }
-
-    /// Waits for room, hands the batch to the bus, and returns what will become of it. Once this has returned, the
-    /// events are published even if nobody waits for the answer.
-    ///
-    /// # Errors
-    /// The queue stayed full, or the service is stopping.
-    pub async fn offer(&self, drafts: Vec<Draft>) -> Result<Pending, PublishError> {
-        if self.stopping.load(Ordering::Acquire) {
-            return Err(PublishError::Stopping);
-        }
-        let bytes: usize = drafts.iter().map(Draft::size).sum();
-        let permit = self.admission.enter(bytes / 1024 + 1).await.map_err(|_| PublishError::Full)?;
-        let (reply, answer) = oneshot::channel();
-        self.bus.do_send(Publish { drafts, reply, permit });
-        Ok(Pending(answer))
-    }
-
-    /// Publishes a batch and waits until it is durable.
-    ///
-    /// # Errors
-    /// See [`PublishError`].
-    pub async fn publish(&self, drafts: Vec<Draft>) -> Published {
-        self.offer(drafts).await?.published().await
-    }
-
-    /// Tells `subscriber` from now on.
-    pub fn subscribe(&self, subscriber: Subscriber) {
-        self.bus.do_send(Subscribe(subscriber));
-    }
-
-    /// Empties the ring.
-    ///
-    /// # Errors
-    /// The bus is gone.
-    pub async fn clear_ring(&self) -> Result<(), PublishError> {
-        self.bus.send(ClearRing).await.map_err(|_| PublishError::Stopping)
-    }
-
-    /// Refuses new events from now on.
-    pub fn stop_intake(&self) {
-        self.stopping.store(true, Ordering::Release);
-    }
-
-    /// Refuses new events and returns when those that were taken are committed.
-    pub async fn drain(&self) {
-        self.stop_intake();
-        if let Ok(drained) = self.bus.send(Drain).await {
-            // a bus that is gone has nothing to commit
-            let _ = drained.await;
-        }
-    }
-
-    /// The queue before the journal, in KiB.
-    #[must_use]
-    pub fn admission(&self) -> &Admission {
-        &self.admission
-    }
-
-    /// The counters.
-    #[must_use]
-    pub fn counters(&self) -> &BusCounters {
-        &self.counters
-    }
-}
-
-/// A batch that the bus has taken.
-#[derive(Debug)]
-pub struct Pending(oneshot::Receiver<Published>);
-
-impl Pending {
-    /// Waits until the batch is durable, or is not going to be.
-    ///
-    /// # Errors
-    /// See [`PublishError`].
-    pub async fn published(self) -> Published {
-        self.0.await.unwrap_or(Err(PublishError::Unknown))
     }
 }

@@ -134,17 +134,14 @@ impl History {
         // one more than asked for tells whether there are more
         let (recent, floor) = self.ring.last_matching(&filter, after, before, limit + 1);
         let mut events: Vec<Found> = recent.into_iter().rev().map(Found::Recent).collect();
-        let mut complete = true;
+        let mut looked_at = None;
         if events.len() <= limit && after < floor {
             let until = floor.min(before.before());
-            let wanted = limit + 1 - events.len();
-            let page =
-                self.page(Range { after, until, filter, newest_first: true, limit: wanted, max_bytes: MAX_ANSWER_BYTES }).await?;
+            let page = self.page(range(after, until, filter, true, limit + 1 - events.len())).await?;
             events.extend(page.events.into_iter().map(Found::Stored));
-            complete = page.complete;
+            looked_at = page.looked_at;
         }
-        let cut = cut(&mut events, limit);
-        let next = if cut || !complete { events.last().map(Found::id) } else { None };
+        let next = cut(&mut events, limit).or(looked_at);
         events.reverse();
         Ok(EventPage { events, next })
     }
@@ -152,7 +149,7 @@ impl History {
     async fn oldest(&self, query: EventQuery) -> Result<EventPage, ReadError> {
         let EventQuery { filter, mut after, before, limit, .. } = query;
         let mut events = Vec::new();
-        let mut complete = true;
+        let mut looked_at = None;
         loop {
             let (recent, floor) = self.ring.first_matching(&filter, after, before, limit + 1 - events.len());
             if after >= floor || after >= before.before() {
@@ -161,19 +158,15 @@ impl History {
             }
             // the ring may have moved on when the journal has answered, so it is asked again afterwards
             let until = floor.min(before.before());
-            let wanted = limit + 1 - events.len();
-            let range =
-                Range { after, until, filter: filter.clone(), newest_first: false, limit: wanted, max_bytes: MAX_ANSWER_BYTES };
-            let page = self.page(range).await?;
-            complete = page.complete;
+            let page = self.page(range(after, until, filter.clone(), false, limit + 1 - events.len())).await?;
+            looked_at = page.looked_at;
             events.extend(page.events.into_iter().map(Found::Stored));
-            if !complete || events.len() > limit {
+            if looked_at.is_some() || events.len() > limit {
                 break;
             }
             after = until;
         }
-        let cut = cut(&mut events, limit);
-        let next = if cut || !complete { events.last().map(Found::id) } else { None };
+        let next = cut(&mut events, limit).or(looked_at);
         Ok(EventPage { events, next })
     }
 
@@ -200,19 +193,12 @@ impl History {
         let mut oldest = recent.first().map(|event| event.id());
         let mut until = floor;
         while found < count {
-            let range = Range {
-                after: EventId::ZERO,
-                until,
-                filter: filter.clone(),
-                newest_first: true,
-                limit: (count - found).min(CATCH_UP_EVENTS),
-                max_bytes: MAX_ANSWER_BYTES,
-            };
-            let page = self.page(range).await?;
+            let range = range(EventId::ZERO, until, filter.clone(), true, count - found);
+            let page = self.page(Range { ids_only: true, ..range }).await?;
             found += page.events.len();
-            let Some(last) = page.events.last() else { break };
-            oldest = Some(last.id);
-            until = last.id.before();
+            oldest = page.events.last().map(|event| event.id).or(oldest);
+            let Some(looked_at) = page.looked_at else { break };
+            until = looked_at.before();
         }
         Ok(oldest.map_or(newest, EventId::before))
     }
@@ -225,7 +211,8 @@ impl History {
         let floor = self.ring.floor();
         let newest = self.ring.newest();
         let clock = self.clock.clone();
-        let range = Range { after: cursor, until: floor, filter, newest_first: false, limit: CATCH_UP_EVENTS, max_bytes };
+        let recent = self.ring.oldest();
+        let range = Range { max_bytes, ..range(cursor, floor, filter, false, CATCH_UP_EVENTS) };
         self.readers
             .ask(move |reader| {
                 let page = reader.page(&range)?;
@@ -233,15 +220,15 @@ impl History {
                 // from the beginning means from what there is; any other position must still be there
                 let gap = cursor < page.floor && cursor != EventId::ZERO;
                 if gap {
-                    let oldest = page.oldest.unwrap_or(newest);
+                    // the ring may still have what the journal has deleted
+                    let oldest = [page.oldest, recent].into_iter().flatten().min().unwrap_or(newest);
                     let gap = Gap { requested: cursor.to_string(), oldest, newest, reason: GapReason::Expired };
-                    blocks = gap.block(page.floor, clock.now());
+                    blocks = gap.block(page.floor.min(floor), clock.now());
                 }
                 for stored in &page.events {
                     write_block(&mut blocks, stored.id, &stored.event_type, &stored.tail, named);
                 }
-                let last = page.events.last().map(|stored| stored.id);
-                let cursor = if page.complete { floor.max(cursor) } else { last.unwrap_or(cursor) };
+                let cursor = page.looked_at.unwrap_or(floor).max(cursor);
                 Ok(CatchUp { blocks, cursor, gap })
             })
             .await
@@ -252,8 +239,13 @@ impl History {
     }
 }
 
-/// Keeps the first `limit` events and at most `MAX_ANSWER_BYTES` of them; true if any had to go.
-fn cut(events: &mut Vec<Found>, limit: usize) -> bool {
+/// A range of the journal for one answer.
+fn range(after: EventId, until: EventId, filter: Filter, newest_first: bool, limit: usize) -> Range {
+    Range { after, until, filter, newest_first, limit, max_bytes: MAX_ANSWER_BYTES, ids_only: false }
+}
+
+/// Keeps the first `limit` events and at most `MAX_ANSWER_BYTES` of them; the last one kept, if any had to go.
+fn cut(events: &mut Vec<Found>, limit: usize) -> Option<EventId> {
     let mut bytes = 0;
     let fitting = events.iter().take_while(|event| {
         let fits = bytes < MAX_ANSWER_BYTES;
@@ -261,7 +253,9 @@ fn cut(events: &mut Vec<Found>, limit: usize) -> bool {
         fits
     });
     let keep = fitting.count().min(limit);
-    let cut = keep < events.len();
+    if keep == events.len() {
+        return None;
+    }
     events.truncate(keep);
-    cut
+    events.last().map(Found::id)
 }

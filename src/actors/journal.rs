@@ -37,6 +37,8 @@ pub struct JournalStatus {
     pub log: LogStats,
     /// Why it cannot be written to; `None` when it can.
     pub failure: Option<String>,
+    /// Whether only a new start can help.
+    pub damaged: bool,
     /// Commits so far.
     pub commits: u64,
 }
@@ -94,6 +96,7 @@ impl Journal {
         let done = done.unwrap_or_else(|contained| Err(StorageError::Failed(contained.to_string())));
         let mut status = self.status.write();
         status.log = self.log.stats();
+        status.damaged |= matches!(done, Err(StorageError::Broken(_)));
         let failure = done.as_ref().err().map(ToString::to_string);
         match (&status.failure, &failure) {
             (None, Some(error)) => {
@@ -161,7 +164,8 @@ impl Handler<Probe> for Journal {
     type Result = ();
 
     fn handle(&mut self, _: Probe, _: &mut Self::Context) {
-        if self.status.read().failure.is_some() {
+        let status = self.status.read().clone();
+        if status.failure.is_some() && !status.damaged {
             // the outcome is in the status
             let _ = self.work(|log| log.probe());
         }
@@ -200,8 +204,7 @@ mod tests {
 
     fn started(log: Faulty) -> (Addr<Journal>, SharedStatus, Panics) {
         let retention = Retention { max_age: Duration::from_secs(1), max_bytes: 1, interval: Duration::from_secs(60) };
-        let clock = Clock::system();
-        assert!(clock.now() > Timestamp::from_micros(0));
+        let clock = Clock::new(|| Timestamp::from_micros(1_763_452_541_000_000));
         let (status, panics) = (SharedStatus::default(), Panics::default());
         let here = actix::Arbiter::current();
         (Journal::start(&here, Box::new(log), retention, clock, panics.clone(), status.clone()), status, panics)

@@ -8,6 +8,7 @@ pub mod event_bus;
 pub mod history;
 pub mod journal;
 pub mod journal_reader;
+pub mod publisher;
 pub mod sse_body;
 pub mod sse_fanout;
 pub mod sse_session;

@@ -11,6 +11,7 @@ use futures_util::Stream;
 
 use super::history::{CatchUp, History};
 use super::journal_reader::ReadError;
+use super::sse_fanout::NAME;
 use super::sse_session::{CloseReason, Hub, Session};
 use crate::domain::clock::Clock;
 use crate::domain::sse;
@@ -57,7 +58,7 @@ impl SseBody {
             session.written.set(self.hub.ring.written());
             return Next::Wait;
         }
-        let Some((bytes, read)) = self.hub.chunk(&session.wish, position) else {
+        let Some((bytes, read)) = self.hub.chunk(session, position) else {
             // the ring has moved on without this client, or was emptied
             session.in_ring.set(false);
             return Next::Again;
@@ -114,6 +115,15 @@ impl Stream for SseBody {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        let panics = this.hub.panics.clone();
+        // a client whose stream panics loses its connection, and resumes by id
+        panics.guard(NAME, || this.poll_blocks(cx)).unwrap_or(Poll::Ready(None))
+    }
+}
+
+impl SseBody {
+    fn poll_blocks(&mut self, cx: &mut Context<'_>) -> Poll<Option<<Self as Stream>::Item>> {
+        let this = self;
         let session = this.session.clone();
         if let Some(session) = &session {
             session.polled();

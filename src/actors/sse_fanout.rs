@@ -2,18 +2,16 @@
 //! them to the limits from outside of their response streams, since those are not polled while a socket takes nothing.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message, MessageResult};
 use tokio::sync::oneshot;
 
-use super::event_bus::EventBusHandle;
 use super::history::History;
 use super::journal_reader::ReadError;
+use super::publisher::EventBusHandle;
 use super::sse_body::SseBody;
-use super::sse_session::{Connection, Hub, Limits, SseCounters, Wish};
-use super::supervision::Panics;
+use super::sse_session::{Connection, Hub, Limits, Wish};
 use super::wake::{Bell, RingMoved};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::id::EventId;
@@ -26,8 +24,6 @@ pub const NAME: &str = "sse_fanout";
 pub struct SseFanout {
     hub: Rc<Hub>,
     bell: Bell,
-    bus: EventBusHandle,
-    panics: Panics,
 }
 
 /// End all streams cleanly and admit no more; answered when the last client is gone.
@@ -75,20 +71,14 @@ pub struct FanoutHandle {
 }
 
 impl SseFanout {
-    /// Starts the actor on the current thread.
+    /// Starts the actor on the current thread, for the clients of `hub`.
     #[must_use]
-    pub fn start(
-        history: History,
-        bus: EventBusHandle,
-        limits: Limits,
-        counters: Arc<SseCounters>,
-        clock: Clock,
-        seed: u64,
-        panics: Panics,
-    ) -> (FanoutHandle, Addr<Self>) {
-        let hub = Rc::new(Hub::new(Arc::clone(history.ring()), limits, counters, seed));
-        let actor = Self { hub: Rc::clone(&hub), bell: Bell::default(), bus, panics };
-        (FanoutHandle { hub, history, clock }, Actor::start(actor))
+    pub fn start(hub: Hub, history: History, bus: &EventBusHandle, clock: Clock) -> (FanoutHandle, Addr<Self>) {
+        let hub = Rc::new(hub);
+        let bell = Bell::default();
+        let address = Actor::start(Self { hub: Rc::clone(&hub), bell: bell.clone() });
+        bus.subscribe(bell.subscriber(&address.clone().recipient()));
+        (FanoutHandle { hub, history, clock }, address)
     }
 
     /// Often enough to keep every limit of the configuration.
@@ -103,10 +93,9 @@ impl Actor for SseFanout {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.bus.subscribe(self.bell.subscriber(ctx.address().recipient()));
         ctx.run_interval(self.tick(), |fanout, _| {
             // the next tick does what this one left undone
-            let _ = fanout.panics.guard(NAME, || fanout.hub.sweep());
+            let _ = fanout.hub.panics.guard(NAME, || fanout.hub.sweep());
         });
     }
 }
@@ -116,7 +105,7 @@ impl Handler<RingMoved> for SseFanout {
 
     fn handle(&mut self, _: RingMoved, _: &mut Self::Context) {
         self.bell.heard();
-        let _ = self.panics.guard(NAME, || self.hub.wake_all());
+        let _ = self.hub.panics.guard(NAME, || self.hub.wake_all());
     }
 }
 
@@ -124,7 +113,10 @@ impl Handler<EndAll> for SseFanout {
     type Result = MessageResult<EndAll>;
 
     fn handle(&mut self, _: EndAll, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.hub.end_all())
+        let (done, all_gone) = oneshot::channel();
+        // if this panics, its sender hears at once that nobody will tell
+        let _ = self.hub.panics.guard(NAME, || self.hub.end_all(done));
+        MessageResult(all_gone)
     }
 }
 
@@ -132,7 +124,7 @@ impl Handler<CutAll> for SseFanout {
     type Result = ();
 
     fn handle(&mut self, _: CutAll, _: &mut Self::Context) {
-        self.hub.cut_all();
+        let _ = self.hub.panics.guard(NAME, || self.hub.cut_all());
     }
 }
 

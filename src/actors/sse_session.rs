@@ -15,6 +15,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::supervision::Panics;
 use crate::domain::filter::Filter;
 use crate::domain::id::EventId;
 use crate::domain::ring::{Read, Ring};
@@ -70,6 +71,8 @@ pub struct Wish {
 pub struct Session {
     key: usize,
     pub(super) wish: Rc<Wish>,
+    /// The number of the wish.
+    wish_key: u64,
     pub(super) heartbeat_event: bool,
     /// Where it is in the ring; of no meaning while it catches up from the journal.
     pub(super) position: Cell<u64>,
@@ -119,8 +122,6 @@ pub struct Limits {
 struct Chunk {
     bytes: Bytes,
     read: Read,
-    /// Whether it ends because it is large enough, not because there was no more.
-    full: bool,
 }
 
 /// Chunks are forgotten when they take more than this.
@@ -131,10 +132,14 @@ pub struct Hub {
     pub(super) ring: Arc<Ring>,
     pub(super) limits: Limits,
     counters: Arc<SseCounters>,
+    pub(super) panics: Panics,
     sessions: RefCell<HashMap<usize, Rc<Session>>>,
     next_key: Cell<usize>,
-    wishes: RefCell<HashMap<Rc<Wish>, ()>>,
-    chunks: RefCell<HashMap<(*const Wish, u64), Chunk>>,
+    /// The wishes of the clients there are, numbered.
+    wishes: RefCell<HashMap<Rc<Wish>, u64>>,
+    next_wish: Cell<u64>,
+    /// By the wish's number and the position.
+    chunks: RefCell<HashMap<(u64, u64), Chunk>>,
     chunk_bytes: Cell<usize>,
     /// The time of the last tick or news: exact enough for timeouts, free to read.
     pub(super) now: Cell<Instant>,
@@ -147,15 +152,17 @@ pub struct Hub {
 impl Hub {
     /// A thread without clients yet.
     #[must_use]
-    pub fn new(ring: Arc<Ring>, limits: Limits, counters: Arc<SseCounters>, seed: u64) -> Self {
+    pub fn new(ring: Arc<Ring>, limits: Limits, counters: Arc<SseCounters>, panics: Panics, seed: u64) -> Self {
         Self {
             head_at_last_sweep: Cell::new(ring.head()),
             ring,
             limits,
             counters,
+            panics,
             sessions: RefCell::default(),
             next_key: Cell::new(0),
             wishes: RefCell::default(),
+            next_wish: Cell::new(0),
             chunks: RefCell::default(),
             chunk_bytes: Cell::new(0),
             now: Cell::new(Instant::now()),
@@ -195,9 +202,11 @@ impl Hub {
         self.counters.opened.fetch_add(1, Ordering::Relaxed);
         let key = self.next_key.get();
         self.next_key.set(key + 1);
+        let (wish, wish_key) = self.shared(wish);
         let session = Rc::new(Session {
             key,
-            wish: self.shared(wish),
+            wish,
+            wish_key,
             heartbeat_event,
             position: Cell::new(0),
             cursor: Cell::new(cursor),
@@ -217,14 +226,15 @@ impl Hub {
         Some(session)
     }
 
-    fn shared(&self, wish: Wish) -> Rc<Wish> {
+    fn shared(&self, wish: Wish) -> (Rc<Wish>, u64) {
         let mut wishes = self.wishes.borrow_mut();
-        if let Some((known, ())) = wishes.get_key_value(&wish) {
-            return Rc::clone(known);
+        if let Some((known, key)) = wishes.get_key_value(&wish) {
+            return (Rc::clone(known), *key);
         }
-        let wish = Rc::new(wish);
-        wishes.insert(Rc::clone(&wish), ());
-        wish
+        let (wish, key) = (Rc::new(wish), self.next_wish.get());
+        self.next_wish.set(key + 1);
+        wishes.insert(Rc::clone(&wish), key);
+        (wish, key)
     }
 
     /// A client is gone: its connection has ended, for whatever reason.
@@ -236,30 +246,28 @@ impl Hub {
         // the map, this session: nobody else has this wish
         if Rc::strong_count(&session.wish) <= 2 {
             self.wishes.borrow_mut().remove(&session.wish);
-            self.chunks.borrow_mut().clear();
-            self.chunk_bytes.set(0);
         }
         self.tell_if_empty();
     }
 
     /// The bytes from `position` up to the newest head, shared by all who ask for the same; `None` if the ring lacks them.
-    pub(super) fn chunk(&self, wish: &Rc<Wish>, position: u64) -> Option<(Bytes, Read)> {
-        let key = (Rc::as_ptr(wish), position);
+    pub(super) fn chunk(&self, session: &Session, position: u64) -> Option<(Bytes, Read)> {
+        let (wish, key) = (&session.wish, (session.wish_key, position));
         let mut chunks = self.chunks.borrow_mut();
         if let Some(chunk) = chunks.get(&key)
-            && (chunk.full || chunk.read.position == self.ring.head())
+            && (chunk.read.cut_off || chunk.read.position == self.ring.head())
         {
             return Some((chunk.bytes.clone(), chunk.read));
         }
         let mut bytes = Vec::new();
         let read = self.ring.read(position, &wish.filter, wish.named, self.limits.chunk_bytes, &mut bytes)?;
-        let chunk = Chunk { full: bytes.len() >= self.limits.chunk_bytes, bytes: Bytes::from(bytes), read };
+        let chunk = Chunk { bytes: Bytes::from(bytes), read };
         if self.chunk_bytes.get() + chunk.bytes.len() > MAX_CHUNK_CACHE {
             chunks.clear();
             self.chunk_bytes.set(0);
         }
-        self.chunk_bytes.set(self.chunk_bytes.get() + chunk.bytes.len());
-        chunks.insert(key, chunk.clone());
+        let replaced = chunks.insert(key, chunk.clone()).map_or(0, |old| old.bytes.len());
+        self.chunk_bytes.set((self.chunk_bytes.get() + chunk.bytes.len()).saturating_sub(replaced));
         Some((chunk.bytes, chunk.read))
     }
 
@@ -339,17 +347,15 @@ impl Hub {
         self.wake(session);
     }
 
-    /// Ends all streams and admits no more; the answer comes when the last one is gone.
-    pub fn end_all(&self) -> oneshot::Receiver<()> {
+    /// Ends all streams and admits no more; `done` is told when the last one is gone.
+    pub fn end_all(&self, done: oneshot::Sender<()>) {
         self.stopping.set(true);
         self.now.set(Instant::now());
         for session in self.sessions.borrow().values() {
             self.end(session, CloseReason::Shutdown);
         }
-        let (done, all_gone) = oneshot::channel();
         self.empty.borrow_mut().push(done);
         self.tell_if_empty();
-        all_gone
     }
 
     /// Cuts whoever is left.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix::{Message, Recipient};
+use actix::{Message, Recipient, WeakRecipient};
 
 /// The ring has a new head, or was emptied. Each subscriber reads on from its own cursor.
 #[derive(Debug, Clone, Copy, Message)]
@@ -13,7 +13,8 @@ pub struct RingMoved;
 /// A subscriber as the bus sees it; there is never more than one message on its way to it.
 #[derive(Debug, Clone)]
 pub struct Subscriber {
-    recipient: Recipient<RingMoved>,
+    /// Weak: the bus does not keep its subscribers alive.
+    recipient: WeakRecipient<RingMoved>,
     on_its_way: Arc<AtomicBool>,
 }
 
@@ -24,13 +25,14 @@ pub struct Bell(Arc<AtomicBool>);
 impl Bell {
     /// The side that the bus keeps.
     #[must_use]
-    pub fn subscriber(&self, recipient: Recipient<RingMoved>) -> Subscriber {
-        Subscriber { recipient, on_its_way: Arc::clone(&self.0) }
+    pub fn subscriber(&self, recipient: &Recipient<RingMoved>) -> Subscriber {
+        Subscriber { recipient: recipient.downgrade(), on_its_way: Arc::clone(&self.0) }
     }
 
     /// To be called first on each [`RingMoved`]: whatever enters the ring from here on rings again.
     pub fn heard(&self) {
-        self.0.store(false, Ordering::SeqCst);
+        // a swap, not a store: it orders what the subscriber reads next behind what the bus wrote before it rang
+        self.0.swap(false, Ordering::SeqCst);
     }
 }
 
@@ -38,9 +40,10 @@ impl Subscriber {
     /// Tells the subscriber, unless it is being told already; false when it is gone.
     #[must_use]
     pub fn ring(&self) -> bool {
+        let Some(recipient) = self.recipient.upgrade() else { return false };
         if !self.on_its_way.swap(true, Ordering::SeqCst) {
-            self.recipient.do_send(RingMoved);
+            recipient.do_send(RingMoved);
         }
-        self.recipient.connected()
+        recipient.connected()
     }
 }

@@ -3,17 +3,17 @@
 //! Every fault is reported at once, each with its path in the YAML.
 
 mod reader;
+mod sections;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use reader::Reader;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::domain::envelope::Rules;
 use crate::domain::ring::RingLimits;
-use crate::storage::sqlite::Durability;
+use crate::storage::Durability;
 
 /// Where the configuration is looked for when nothing else is said.
 pub const DEFAULT_PATH: &str = "configs/dev.yaml";
@@ -171,8 +171,8 @@ impl Config {
             .into_iter()
             .filter_map(|(key, value)| {
                 let path = key.strip_prefix("PLIMSOLL_")?.to_ascii_lowercase().replace("__", ".");
-                // names without a section are for the client commands, such as PLIMSOLL_URL
-                path.contains('.').then_some((path, value))
+                // other names without a section are for the client commands, such as PLIMSOLL_URL
+                (path.contains('.') || path == "artifacts").then_some((path, value))
             })
             .collect();
         overrides.extend(flags.listen.clone().map(|listen| ("http.listen".to_owned(), listen)));
@@ -190,119 +190,9 @@ impl Config {
             journal: Journal::read(&mut r),
             sse: Sse::read(&mut r),
         };
+        config.check(&mut r);
         r.finish().map_err(ConfigError)?;
         Ok(config)
-    }
-}
-
-impl Http {
-    fn read(r: &mut Reader) -> Self {
-        let allow_public = r.flag("http.allow_public", false);
-        let default = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 8765);
-        let listen = r.parsed("http.listen", default, "must be an address and port such as 127.0.0.1:8765");
-        if !listen.ip().is_loopback() && !allow_public {
-            r.fault(
-                "http.listen",
-                format!(
-                    "{listen} can be reached from other machines, and nobody is asked who they are; \
-                     listen on 127.0.0.1, or set http.allow_public: true if you mean it"
-                ),
-            );
-        }
-        let workers = r.count("http.workers", 0, 0..=1024);
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self {
-            listen,
-            allowed_hosts: r.texts("http.allowed_hosts"),
-            workers: if workers == 0 { cores } else { workers },
-            max_connections: r.count("http.max_connections", 25_000, 1..=10_000_000),
-            header_timeout: r.duration("http.header_timeout", Duration::from_secs(5)),
-            body_timeout: r.duration("http.body_timeout", Duration::from_secs(30)),
-            body_memory: r.size("http.body_memory", 256 << 20, 1 << 20),
-            write_timeout: r.duration("http.write_timeout", Duration::from_secs(30)),
-            answer_memory: r.size("http.answer_memory", 256 << 20, 1 << 20),
-            shutdown_timeout: r.duration("http.shutdown_timeout", Duration::from_secs(5)),
-        }
-    }
-}
-
-impl Log {
-    fn read(r: &mut Reader) -> Self {
-        let level = r.text("log.level", "info");
-        let known = |level: &str| level.parse::<LevelFilter>().is_ok();
-        if !level.split(',').all(|directive| known(directive.rsplit('=').next().unwrap_or_default())) {
-            r.fault("log.level", "must be error, warn, info, debug, trace, or directives such as info,plimsoll=debug");
-        }
-        Self { level, json: r.one_of("log.format", &["human", "json"]) == "json" }
-    }
-}
-
-impl Telemetry {
-    fn read(r: &mut Reader) -> Self {
-        let max_event_bytes = r.size("telemetry.max_event_bytes", 256 << 10, 64);
-        let max_body_bytes = r.size("telemetry.max_body_bytes", 16 << 20, 64);
-        let queue_bytes = r.size("telemetry.queue_bytes", 64 << 20, 1 << 20);
-        if max_event_bytes > max_body_bytes {
-            r.fault("telemetry.max_event_bytes", "must not be larger than telemetry.max_body_bytes");
-        }
-        if queue_bytes < max_body_bytes {
-            r.fault("telemetry.queue_bytes", "must not be smaller than telemetry.max_body_bytes");
-        }
-        Self {
-            ring: RingLimits {
-                events: r.count("telemetry.ring_events", 5_000, 1..=10_000_000),
-                bytes: r.size("telemetry.ring_bytes", 64 << 20, 1 << 10),
-            },
-            rules: Rules {
-                max_event_bytes,
-                max_depth: r.count("telemetry.max_depth", 64, 1..=1_000),
-                accept_unknown_types: r.one_of("telemetry.unknown_types", &["accept", "reject"]) == "accept",
-            },
-            max_body_bytes,
-            max_ndjson_bytes: r.size("telemetry.max_ndjson_bytes", 1 << 30, 64) as u64,
-            max_batch_events: r.count("telemetry.max_batch_events", 10_000, 1..=1_000_000),
-            dedup_window: r.duration("telemetry.dedup_window", Duration::from_secs(86_400)),
-            queue_bytes,
-            admission_timeout: r.duration("telemetry.admission_timeout", Duration::from_millis(250)),
-        }
-    }
-}
-
-impl Journal {
-    fn read(r: &mut Reader) -> Self {
-        Self {
-            durability: match r.one_of("journal.durability", &["fsync", "os", "memory"]) {
-                "os" => Durability::Os,
-                "memory" => Durability::Memory,
-                _ => Durability::Fsync,
-            },
-            max_age: r.duration("journal.max_age", Duration::from_secs(30 * 86_400)),
-            max_bytes: r.size("journal.max_bytes", 8 << 30, 1 << 16) as u64,
-            retention_interval: r.duration("journal.retention_interval", Duration::from_secs(60)),
-            readers: r.count("journal.readers", 2, 1..=64),
-            query_timeout: r.duration("journal.query_timeout", Duration::from_secs(5)),
-        }
-    }
-}
-
-impl Sse {
-    fn read(r: &mut Reader) -> Self {
-        let retry_min = r.duration("sse.retry_min", Duration::from_secs(1));
-        let retry_max = r.duration("sse.retry_max", Duration::from_secs(5));
-        if retry_min > retry_max {
-            r.fault("sse.retry_min", "must not be longer than sse.retry_max");
-        }
-        Self {
-            heartbeat: r.duration("sse.heartbeat", Duration::from_secs(15)),
-            retry: (retry_min, retry_max),
-            max_clients: r.count("sse.max_clients", 50_000, 1..=10_000_000),
-            chunk_bytes: r.size("sse.chunk_bytes", 64 << 10, 1 << 10),
-            send_buffer: r.size("sse.send_buffer", 64 << 10, 4 << 10),
-            stall_timeout: r.duration("sse.stall_timeout", Duration::from_secs(30)),
-            max_lag_bytes: r.size("sse.max_lag_bytes", 64 << 20, 1 << 10) as u64,
-            max_lag_age: r.duration("sse.max_lag_age", Duration::from_secs(60)),
-            close_grace: r.duration("sse.close_grace", Duration::from_secs(5)),
-        }
     }
 }
 
@@ -376,8 +266,7 @@ mod tests {
             Journal::read(r);
             Sse::read(r);
         }) {
-            let name = key.rsplit('.').next().unwrap_or(&key);
-            assert!(shipped.contains(&format!("{name}:")), "{key} is not in configs/dev.yaml");
+            assert!(reader::paths_in(shipped).contains(&key), "{key} is not in configs/dev.yaml");
         }
     }
 }

@@ -142,6 +142,12 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
+/// Every path that `yaml` has a value at.
+#[cfg(test)]
+pub(super) fn paths_in(yaml: &str) -> Vec<String> {
+    Reader::new(yaml, &[]).values.into_keys().collect()
+}
+
 /// Every path that `read` asks for.
 #[cfg(test)]
 pub(super) fn keys_of(read: impl FnOnce(&mut Reader)) -> Vec<String> {

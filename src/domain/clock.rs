@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 
@@ -87,16 +86,9 @@ impl fmt::Display for Timestamp {
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// The machine's clock.
-    #[must_use]
-    pub fn system() -> Self {
-        Self(Arc::new(|| Timestamp::from_micros(Utc::now().timestamp_micros())))
-    }
-
-    /// A clock that shows what `hand` was last set to: microseconds since 1970.
-    #[must_use]
-    pub fn manual(hand: Arc<AtomicI64>) -> Self {
-        Self(Arc::new(move || Timestamp::from_micros(hand.load(Ordering::SeqCst))))
+    /// A clock that shows what `read` returns.
+    pub fn new(read: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
     }
 
     /// The time now.

@@ -87,6 +87,9 @@ struct Envelope<'a> {
     faults: Vec<FieldFault>,
 }
 
+/// The source of events that the service publishes itself; nobody else may speak in its name.
+pub const OWN_SOURCE: &str = "plimsoll";
+
 /// So many faults of one event are told; more would only help to flood us.
 const MAX_FAULTS: usize = 32;
 
@@ -98,7 +101,12 @@ impl<'a> Envelope<'a> {
             faults.push(FieldFault::new("type", "is required"));
         }
         let timestamp = field(self.timestamp, "timestamp", faults, |text| Timestamp::parse(text).map_err(Cow::from));
-        let source = field(self.source, "source", faults, name);
+        let source = field(self.source, "source", faults, |text| match name(text) {
+            Ok(source) if source.eq_ignore_ascii_case(OWN_SOURCE) => {
+                Err("is taken: it marks what plimsoll itself publishes".into())
+            }
+            other => other,
+        });
         let severity = field(self.severity, "severity", faults, |text| text.parse().map_err(Cow::from));
         let event_id = field(self.event_id, "event_id", faults, name);
         let profile_id = present(self.profile_id).and_then(|raw| {

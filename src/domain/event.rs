@@ -127,6 +127,12 @@ impl Draft {
         self.block.len() + size_of::<Event>()
     }
 
+    /// Memory that `events` events of `bytes` JSON in all take at most, in bytes, but for unusually long names.
+    #[must_use]
+    pub fn size_of_many(events: usize, bytes: usize) -> usize {
+        bytes + events * (ROOM + 256 + size_of::<Event>())
+    }
+
     /// Gives the event its id, without moving its bytes.
     #[must_use]
     pub fn stamp(mut self, id: EventId) -> Event {

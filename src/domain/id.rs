@@ -114,12 +114,6 @@ impl IdSequence {
         Self { last }
     }
 
-    /// The newest id that was given.
-    #[must_use]
-    pub fn last(&self) -> EventId {
-        self.last
-    }
-
     /// The id of an event that arrives `now`: its millisecond if that is ahead, else the next number.
     pub fn next(&mut self, now: Timestamp) -> EventId {
         self.last = EventId::first_at(now).max(EventId(self.last.0 + 1));

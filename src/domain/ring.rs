@@ -32,7 +32,12 @@ pub struct Read {
     pub cursor: EventId,
     /// `Ring::written` as it was when that event had entered.
     pub written: u64,
+    /// Whether it ended before the newest event, for its bytes or its length.
+    pub cut_off: bool,
 }
+
+/// One read looks at so many events at most: the bus waits meanwhile.
+const MAX_READ: u64 = 1_024;
 
 /// The ring as `/stats` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,6 +173,12 @@ impl Ring {
         self.inner.read().floor
     }
 
+    /// The oldest id in the ring.
+    #[must_use]
+    pub fn oldest(&self) -> Option<EventId> {
+        self.inner.read().events.front().map(|slot| slot.event.id())
+    }
+
     /// Where a reader that has seen everything up to `cursor` goes on; `None` if the ring misses events that follow it.
     #[must_use]
     pub fn locate(&self, cursor: EventId) -> Option<u64> {
@@ -181,15 +192,16 @@ impl Ring {
         let inner = self.inner.read();
         let index = usize::try_from(position.checked_sub(inner.base)?).ok()?;
         let all = filter.is_all();
-        let mut read = Read { position, cursor: EventId::ZERO, written: self.written() };
+        let mut read = Read { position, cursor: EventId::ZERO, written: self.written(), cut_off: false };
         for Slot { event, written } in inner.events.range(index.min(inner.events.len())..) {
-            if out.len() >= max_bytes {
+            if out.len() >= max_bytes || read.position - position == MAX_READ {
+                read.cut_off = true;
                 break;
             }
             if all || filter.matches(event.header()) {
                 out.extend_from_slice(event.block(named));
             }
-            read = Read { position: read.position + 1, cursor: event.id(), written: *written };
+            read = Read { position: read.position + 1, cursor: event.id(), written: *written, cut_off: false };
         }
         Some(read)
     }

@@ -62,14 +62,17 @@ impl Control {
     }
 }
 
+/// A client that takes less of its answer within the write timeout is cut.
+const LEAST_PROGRESS: u64 = 32 << 10;
+
 /// A TCP connection with its [`Control`].
 pub struct Socket {
     stream: TcpStream,
     control: Rc<Control>,
     /// How long a write may make no progress; an endless response has its own judge.
     write_timeout: Option<Duration>,
-    /// Runs while a write makes no progress.
-    blocked: Option<Pin<Box<Sleep>>>,
+    /// Runs while what is to be written is not taken whole; and what had been taken when it began to.
+    blocked: Option<(Pin<Box<Sleep>>, u64)>,
 }
 
 impl Socket {
@@ -98,17 +101,24 @@ impl Socket {
         io::ErrorKind::ConnectionAborted.into()
     }
 
-    /// Notes whether a write made progress; fails when none has for too long.
-    fn judge(&mut self, cx: &mut Context<'_>, poll: &Poll<io::Result<usize>>) -> io::Result<()> {
+    /// Notes what a write of `wanted` bytes did; fails when its client takes too little for too long.
+    fn judge(&mut self, cx: &mut Context<'_>, wanted: usize, poll: &Poll<io::Result<usize>>) -> io::Result<()> {
         match (poll, self.write_timeout) {
             (Poll::Ready(Ok(taken)), _) => {
                 self.control.taken.set(self.control.taken.get() + *taken as u64);
-                self.blocked = None;
+                if *taken == wanted {
+                    self.blocked = None;
+                }
             }
             (Poll::Pending, Some(limit)) => {
-                let blocked = self.blocked.get_or_insert_with(|| Box::pin(sleep(limit)));
-                if blocked.as_mut().poll(cx).is_ready() {
-                    return Err(self.abort());
+                let taken = self.control.taken.get();
+                let (timer, then) = self.blocked.get_or_insert_with(|| (Box::pin(sleep(limit)), taken));
+                if timer.as_mut().poll(cx).is_ready() {
+                    if taken - *then < LEAST_PROGRESS {
+                        return Err(self.abort());
+                    }
+                    self.blocked = None;
+                    cx.waker().wake_by_ref();
                 }
             }
             _ => {}
@@ -157,7 +167,7 @@ impl AsyncWrite for Socket {
         this.check()?;
         this.apply_limits();
         let poll = Pin::new(&mut this.stream).poll_write(cx, buf);
-        this.judge(cx, &poll)?;
+        this.judge(cx, buf.len(), &poll)?;
         this.wait(cx, poll)
     }
 

@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
 use super::state::{Integrity, State};
-use crate::storage::sqlite::Durability;
 
 /// `GET /health`.
 pub async fn health(state: web::Data<State>) -> HttpResponse {
@@ -49,6 +48,7 @@ fn journal(state: &State) -> (&'static str, Value) {
         Integrity::Checking => "checking".to_owned(),
         Integrity::Sound => "ok".to_owned(),
         Integrity::Broken(what) => format!("broken: {what}"),
+        Integrity::Unknown => "not checked".to_owned(),
     };
     let sound = !integrity.starts_with("broken") && state.set_aside.is_none();
     let status = match (&journal.failure, sound) {
@@ -56,14 +56,9 @@ fn journal(state: &State) -> (&'static str, Value) {
         (None, true) => "ok",
         (None, false) => "degraded",
     };
-    let durability = match state.config.journal.durability {
-        Durability::Fsync => "fsync",
-        Durability::Os => "os",
-        Durability::Memory => "memory",
-    };
     let body = json!({
         "status": status,
-        "durability": durability,
+        "durability": state.config.journal.durability.as_str(),
         "failure": journal.failure,
         "integrity": integrity,
         "set_aside": state.set_aside,
@@ -86,6 +81,6 @@ pub async fn ready(state: web::Data<State>) -> Result<impl Responder, Problem> {
     if state.is_ready() {
         return Ok(web::Json(json!({ "status": "ok" })));
     }
-    let detail = if state.journal.read().failure.is_some() { "the journal cannot be written" } else { "the service is stopping" };
+    let detail = if state.ready.load(Ordering::Acquire) { "the journal cannot be written" } else { "the service is stopping" };
     Err(Problem::Unavailable { detail: detail.into(), retry_after: 1 })
 }

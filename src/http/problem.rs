@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use super::connection::Control;
 use crate::actors::admission::Full;
-use crate::actors::event_bus::PublishError;
 use crate::actors::journal_reader::ReadError;
+use crate::actors::publisher::PublishError;
 use crate::actors::sse_session::Connection as _;
 use crate::domain::envelope::Refusal;
 use crate::domain::fault::FieldFault;
@@ -288,10 +288,9 @@ impl From<ReadError> for Problem {
         match error {
             ReadError::Busy => Self::unavailable("too many queries are waiting; try again", QUEUE_RETRY),
             ReadError::Lost => Self::Internal,
-            ReadError::Storage(StorageError::TooSlow(seconds)) => Self::unavailable(
-                &format!("the query took longer than {seconds} s; narrow it down with since_id or event_type"),
-                FAILURE_RETRY,
-            ),
+            ReadError::Storage(error @ StorageError::TooSlow(_)) => {
+                Self::unavailable(&format!("{error}; narrow it down with since_id, since_ts or event_type"), FAILURE_RETRY)
+            }
             ReadError::Storage(StorageError::TooMany(most)) => Self::faults(vec![FieldFault::new(
                 "bucket",
                 format!("gives more than {most} counts; take a longer bucket or a shorter time"),

@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use actix::Addr;
 use actix_http::HttpService;
 use actix_server::Server;
 use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
@@ -12,26 +11,25 @@ use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, web};
 use actix_web_lab::middleware::{CatchPanic, PanicReporter};
-use parking_lot::Mutex;
 
 use super::connection::Socket;
 use super::state::State;
 use super::{host_check, problem, routes};
-use crate::actors::sse_fanout::SseFanout;
-use crate::actors::sse_session::Limits;
+use crate::actors::sse_fanout::FanoutHandle;
 use crate::actors::supervision::Panics;
-
-/// The fan-outs of all workers, as they start.
-pub type Fanouts = Arc<Mutex<Vec<Addr<SseFanout>>>>;
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 4_096;
 
-/// Builds the server on `listener`; its workers add their fan-outs to `fanouts`.
+/// Builds the server on `listener`; each worker gets its fan-out from `fanout`, called on its own thread.
 ///
 /// # Errors
 /// The listener cannot be used.
-pub fn build(listener: TcpListener, state: web::Data<State>, fanouts: Fanouts) -> std::io::Result<Server> {
+pub fn build(
+    listener: TcpListener,
+    state: web::Data<State>,
+    fanout: impl Fn() -> FanoutHandle + Send + Clone + 'static,
+) -> std::io::Result<Server> {
     let http = &state.config.http;
     let builder = Server::build()
         .workers(http.workers)
@@ -42,11 +40,10 @@ pub fn build(listener: TcpListener, state: web::Data<State>, fanouts: Fanouts) -
         .disable_signals();
     let builder = builder.listen("plimsoll", listener, move || {
         let http = &state.config.http;
-        let fanout = start_fanout(&state, &fanouts);
         let closing = Arc::clone(&state.closing);
         let app = App::new()
             .app_data(state.clone())
-            .app_data(web::Data::new(fanout))
+            .app_data(web::Data::new(fanout()))
             .wrap(from_fn(host_check::check))
             .wrap(count_panics(state.panics.clone()))
             .wrap(CatchPanic::default())
@@ -75,29 +72,4 @@ pub fn build(listener: TcpListener, state: web::Data<State>, fanouts: Fanouts) -
 /// Counts the panics of routes; the request fails, the worker goes on.
 pub(super) fn count_panics(panics: Panics) -> PanicReporter {
     PanicReporter::new(move |panic| panics.contained("http", panic))
-}
-
-fn start_fanout(state: &State, fanouts: &Fanouts) -> crate::actors::sse_fanout::FanoutHandle {
-    let sse = &state.config.sse;
-    let limits = Limits {
-        heartbeat: sse.heartbeat,
-        retry: sse.retry,
-        max_clients: sse.max_clients,
-        chunk_bytes: sse.chunk_bytes,
-        stall_timeout: sse.stall_timeout,
-        max_lag_bytes: sse.max_lag_bytes,
-        max_lag_age: sse.max_lag_age,
-        close_grace: sse.close_grace,
-    };
-    let (handle, address) = SseFanout::start(
-        state.history.clone(),
-        state.bus.clone(),
-        limits,
-        Arc::clone(&state.sse),
-        state.clock.clone(),
-        fastrand::u64(..),
-        state.panics.clone(),
-    );
-    fanouts.lock().push(address);
-    handle
 }

@@ -7,10 +7,10 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::actors::admission::Admission;
-use crate::actors::event_bus::EventBusHandle;
 use crate::actors::history::History;
 use crate::actors::journal;
 use crate::actors::journal_reader::JournalReaderHandle;
+use crate::actors::publisher::EventBusHandle;
 use crate::actors::sse_session::SseCounters;
 use crate::actors::supervision::Panics;
 use crate::config::Config;
@@ -84,12 +84,15 @@ pub enum Integrity {
     Sound,
     /// This is broken.
     Broken(String),
+    /// It could not be checked.
+    Unknown,
 }
 
 impl State {
     /// Whether the service can take events.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire) && self.journal.read().failure.is_none()
+        let journal_gone = self.bus.counters().journal_gone.load(Ordering::Acquire);
+        self.ready.load(Ordering::Acquire) && !journal_gone && self.journal.read().failure.is_none()
     }
 }

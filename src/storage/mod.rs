@@ -10,6 +10,8 @@ pub mod sqlite_reader;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use compact_str::CompactString;
 
@@ -25,14 +27,43 @@ pub enum StorageError {
     #[error("the disk is full: {0}")]
     Full(String),
     /// The query took longer than it may.
-    #[error("the query took longer than {0} s")]
-    TooSlow(u64),
+    #[error("the query took longer than {} ms", .0.as_millis())]
+    TooSlow(Duration),
     /// The answer would be larger than it may.
     #[error("the answer would have more than {0} rows")]
     TooMany(usize),
-    /// Anything else: an I/O error, a broken file.
+    /// It is not known whether the batch will be found after a crash.
+    #[error("the commit is in doubt: {0}")]
+    InDoubt(String),
+    /// The file is damaged; only a new start can help.
+    #[error("the journal is damaged: {0}")]
+    Broken(String),
+    /// Anything else, such as an I/O error.
     #[error("{0}")]
     Failed(String),
+}
+
+/// What an acknowledgement promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Survives a power failure.
+    Fsync,
+    /// Survives a crash of the process.
+    Os,
+    /// Lives as long as the process; nothing is written to disk.
+    Memory,
+}
+
+impl Durability {
+    /// The word of the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::Os => "os",
+            Self::Memory => "memory",
+        }
+    }
 }
 
 /// An event of a batch that was there already, known by its sender's id.
@@ -64,7 +95,7 @@ pub trait EventLog: Send {
     /// Makes `batch` durable, all of it or nothing, and names those that were there already.
     ///
     /// # Errors
-    /// Nothing of the batch is in the log.
+    /// Nothing of the batch is in the log, but for `InDoubt`.
     fn append(&mut self, batch: &[Arc<Event>]) -> Result<Vec<Duplicate>, StorageError>;
 
     /// Deletes a bounded batch of what is older than `expired` or over the size limit; false when there is nothing left to delete.
@@ -101,6 +132,8 @@ pub struct Range {
     pub limit: usize,
     /// No further event once these bytes are reached.
     pub max_bytes: usize,
+    /// Only ids are wanted: tails are left empty.
+    pub ids_only: bool,
 }
 
 /// An event as the log keeps it.
@@ -119,8 +152,8 @@ pub struct Stored {
 pub struct Page {
     /// The events, in the order that was asked for.
     pub events: Vec<Stored>,
-    /// Whether the range has no further event.
-    pub complete: bool,
+    /// Up to where, in the order that was asked for, the range has been looked at; `None`: it has no further event.
+    pub looked_at: Option<EventId>,
     /// The log's floor when the page was read.
     pub floor: EventId,
     /// The oldest event in the log when the page was read.
@@ -153,17 +186,17 @@ pub struct Count {
 
 /// The log, as a reader sees it.
 pub trait EventReader: Send {
-    /// A page of `range`.
+    /// A page of `range`. A search that takes long stops in between and says how far it came.
     ///
     /// # Errors
     /// The store failed or took too long.
     fn page(&mut self, range: &Range) -> Result<Page, StorageError>;
 
-    /// The newest `count` events whole, oldest first.
+    /// The newest events whole, oldest first: at most `count`, and no further one once `max_bytes` are reached.
     ///
     /// # Errors
-    /// The store failed or took too long.
-    fn newest(&mut self, count: usize) -> Result<Vec<Event>, StorageError>;
+    /// The store failed.
+    fn newest(&mut self, count: usize, max_bytes: usize) -> Result<Vec<Event>, StorageError>;
 
     /// Counts of matching events per bucket of `bucket` seconds; the filter must have both times.
     ///
@@ -171,9 +204,9 @@ pub trait EventReader: Send {
     /// The store failed, took too long or found too many groups.
     fn counts(&mut self, filter: &Filter, bucket: i64, group: Option<GroupBy>) -> Result<Vec<Count>, StorageError>;
 
-    /// Checks the whole store for damage.
+    /// Checks the whole store for damage, until `stop` is set.
     ///
     /// # Errors
-    /// What is broken.
-    fn integrity(&mut self) -> Result<(), StorageError>;
+    /// `Broken`: what is; else it could not be checked.
+    fn integrity(&mut self, stop: Arc<AtomicBool>) -> Result<(), StorageError>;
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::query::severity_rank;
-use super::{Duplicate, EventLog, LogStats, StorageError};
+use super::{Duplicate, Durability, EventLog, LogStats, StorageError};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::Event;
 use crate::domain::id::EventId;
@@ -38,17 +38,6 @@ const INSERT: &str = "insert into events(id, ts, type, severity, profile_id, sou
 
 /// So many rows are deleted in one go: a few ms, between two commits.
 const RETENTION_BATCH: i64 = 2_000;
-
-/// What an acknowledgement promises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// Survives a power failure.
-    Fsync,
-    /// Survives a crash of the process.
-    Os,
-    /// Lives as long as the process; nothing is written to disk.
-    Memory,
-}
 
 /// Where the database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,17 +94,16 @@ pub fn open(place: &Place, durability: Durability, dedup_window: Duration, now: 
         Place::File(path) => Some(lock(path)?),
         Place::Memory(_) => None,
     };
-    let first = connect(place, durability, now);
-    let (connection, set_aside) = match (first, place) {
-        (Ok(connection), _) => (connection, None),
-        (Err(error), Place::File(path)) if is_broken(&error) => {
+    let load = || SqliteLog::load(connect(place, durability, now)?, dedup_window);
+    let (mut log, set_aside) = match (load(), place) {
+        (Ok(log), _) => (log, None),
+        (Err(StorageError::Broken(_)), Place::File(path)) => {
             let aside = set_aside(path, now)?;
-            (connect(place, durability, now).map_err(StorageError::from)?, Some(aside))
+            (load()?, Some(aside))
         }
-        (Err(error), _) => return Err(error.into()),
+        (Err(error), _) => return Err(error),
     };
-    let mut log = SqliteLog { connection, stats: LogStats::default(), page_size: 0, dedup_window, _lock: lock };
-    log.load_stats()?;
+    log._lock = lock;
     Ok(Opened { log, set_aside })
 }
 
@@ -130,7 +118,7 @@ fn lock(path: &Path) -> Result<File, StorageError> {
     Ok(lock)
 }
 
-fn connect(place: &Place, durability: Durability, now: Timestamp) -> rusqlite::Result<Connection> {
+fn connect(place: &Place, durability: Durability, now: Timestamp) -> Result<Connection, StorageError> {
     let mut connection = place.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     connection.pragma_update(None, "page_size", 8192)?;
     connection.pragma_update(None, "auto_vacuum", "incremental")?;
@@ -149,8 +137,11 @@ fn connect(place: &Place, durability: Durability, now: Timestamp) -> rusqlite::R
     Ok(connection)
 }
 
-fn migrate(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<()> {
+fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), StorageError> {
     let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > MIGRATIONS.len() {
+        return Err(StorageError::Failed(format!("the journal was made by a newer version (schema {version}); use that one")));
+    }
     for (step, sql) in MIGRATIONS.iter().enumerate().skip(version) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(sql)?;
@@ -163,10 +154,6 @@ fn migrate(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<()> 
         transaction.commit()?;
     }
     Ok(())
-}
-
-fn is_broken(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 
 /// Renames a broken database and its side files, so that a new one can start in its place.
@@ -189,22 +176,27 @@ fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StorageError> {
 }
 
 impl SqliteLog {
-    fn load_stats(&mut self) -> Result<(), StorageError> {
-        self.page_size = self.connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    fn load(connection: Connection, dedup_window: Duration) -> Result<Self, StorageError> {
+        let page_size = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let meta = |key: &str| {
             let sql = "select value from meta where key = ?";
-            self.connection.query_row(sql, [key], |row| row.get::<_, i64>(0))
+            connection.query_row(sql, [key], |row| row.get::<_, i64>(0))
         };
-        let newest: Option<i64> = self.connection.query_row("select max(id) from events", [], |row| row.get(0))?;
+        // the newest row whole: where the next ones go, nothing may be broken
+        let newest = connection
+            .query_row("select id, body from events order by id desc limit 1", [], |row| {
+                row.get::<_, Vec<u8>>(1).and_then(|_| row.get::<_, i64>(0))
+            })
+            .optional()?;
         let floor = EventId::from_sql(meta("floor")?);
-        self.stats = LogStats {
+        let stats = LogStats {
             events: u64::try_from(meta("events")?).unwrap_or(0),
-            bytes: used(&self.connection, self.page_size)?,
+            bytes: used(&connection, page_size)?,
             newest: EventId::from_sql(newest.unwrap_or(0)).max(floor),
             floor,
             birth: EventId::from_sql(meta("birth")?),
         };
-        Ok(())
+        Ok(Self { connection, stats, page_size, dedup_window, _lock: None })
     }
 
     /// Lets the file grow to so many pages only, as a full disk would.
@@ -275,7 +267,11 @@ impl EventLog for SqliteLog {
         }
         set_meta(&transaction, "events", i64::try_from(stats.events).unwrap_or(i64::MAX))?;
         stats.bytes = used(&transaction, self.page_size)?;
-        transaction.commit()?;
+        transaction.commit().map_err(|error| match StorageError::from(error) {
+            // what was written before the failure may be found after a crash
+            StorageError::Failed(what) => StorageError::InDoubt(what),
+            other => other,
+        })?;
         self.stats = stats;
         Ok(duplicates)
     }
@@ -296,6 +292,8 @@ impl EventLog for SqliteLog {
             set_meta(&transaction, "floor", last)?;
             set_meta(&transaction, "events", i64::try_from(stats.events).unwrap_or(i64::MAX))?;
         }
+        // events that had to go for their size take their senders' ids along, however young these are
+        let window = if excess > 0 { window.max(stats.floor) } else { window };
         let sql = "delete from event_ids where id in (select id from event_ids where id < ? order by id limit ?)";
         let forgotten = transaction.execute(sql, params![window.to_sql(), RETENTION_BATCH])?;
         stats.bytes = used(&transaction, self.page_size)?;
@@ -328,7 +326,7 @@ impl EventLog for SqliteLog {
     }
 
     fn checkpoint(&mut self) {
-        let done = self.connection.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()));
+        let done = self.connection.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()));
         if let Err(error) = done {
             tracing::warn!(%error, "the journal's write-ahead log was not written back");
         }
@@ -339,6 +337,7 @@ impl From<rusqlite::Error> for StorageError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full(error.to_string()),
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Broken(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }
     }

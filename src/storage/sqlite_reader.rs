@@ -1,5 +1,7 @@
 //! Reading the embedded log, on connections of its own beside the writer.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
@@ -20,12 +22,17 @@ const FEW: i64 = 50_000;
 const MAX_COUNTS: usize = 100_000;
 /// The progress handler looks at the clock after so many steps of SQLite's machine.
 const STEPS: i32 = 10_000;
+/// For reads that take as long as they take.
+const WHOLE_FILE: Duration = Duration::from_secs(86_400);
 
 /// One connection that reads.
 #[derive(Debug)]
 pub struct SqliteReader {
     connection: Connection,
+    /// After half of it a search stops in between; after all of it a query is interrupted.
     timeout: Duration,
+    #[cfg(test)]
+    interrupts: bool,
 }
 
 impl SqliteReader {
@@ -36,7 +43,18 @@ impl SqliteReader {
     pub fn open(place: &Place, timeout: Duration) -> Result<Self, StorageError> {
         let connection = place.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.pragma_update(None, "cache_size", -8_192)?;
-        Ok(Self { connection, timeout })
+        Ok(Self {
+            connection,
+            timeout,
+            #[cfg(test)]
+            interrupts: true,
+        })
+    }
+
+    /// Lets searches lose their patience, but not their time.
+    #[cfg(test)]
+    pub(super) fn never_interrupt(&mut self) {
+        self.interrupts = false;
     }
 
     /// Runs `query` on one state of the database, for at most `timeout`.
@@ -45,11 +63,13 @@ impl SqliteReader {
         timeout: Duration,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StorageError> {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout.min(WHOLE_FILE);
+        #[cfg(test)]
+        let deadline = if self.interrupts { deadline } else { deadline + WHOLE_FILE };
         let done = self.connection.progress_handler(STEPS, Some(move || Instant::now() > deadline));
         let done = done.and_then(|()| query(&*self.connection.transaction()?));
         done.map_err(|error| match error.sqlite_error_code() {
-            Some(ErrorCode::OperationInterrupted) => StorageError::TooSlow(timeout.as_secs()),
+            Some(ErrorCode::OperationInterrupted) => StorageError::TooSlow(timeout),
             _ => error.into(),
         })
     }
@@ -57,25 +77,44 @@ impl SqliteReader {
 
 impl EventReader for SqliteReader {
     fn page(&mut self, range: &Range) -> Result<Page, StorageError> {
+        // a search gives up well before the query would
+        let patience = Instant::now() + self.timeout / 2;
         self.within(self.timeout, |connection| {
             let floor: i64 = connection.query_row("select value from meta where key = 'floor'", [], |row| row.get(0))?;
             let oldest: Option<i64> = connection.query_row("select min(id) from events", [], |row| row.get(0))?;
-            let (events, complete) = match plan(connection, &range.filter)? {
-                Plan::Scan => scan(connection, range)?,
-                Plan::ByTime => by_id(connection, range, ids_by_time(connection, range)?)?,
-                Plan::ByType => by_id(connection, range, ids_by_type(connection, range)?)?,
+            let found = if range.filter.is_all() {
+                None
+            } else {
+                Some(match plan(connection, &range.filter)? {
+                    Plan::Scan => search(connection, range, "not indexed", None, patience)?,
+                    Plan::ByTime => search_by_time(connection, range)?,
+                    Plan::ByType => search_by_type(connection, range, patience)?,
+                })
             };
-            Ok(Page { events, complete, floor: EventId::from_sql(floor), oldest: oldest.map(EventId::from_sql) })
+            let (events, looked_at) = match found {
+                None => read_all(connection, range)?,
+                Some(found) => read_found(connection, range, found)?,
+            };
+            let looked_at = looked_at.map(EventId::from_sql);
+            Ok(Page { events, looked_at, floor: EventId::from_sql(floor), oldest: oldest.map(EventId::from_sql) })
         })
     }
 
-    fn newest(&mut self, count: usize) -> Result<Vec<Event>, StorageError> {
-        self.within(self.timeout, |connection| {
+    fn newest(&mut self, count: usize, max_bytes: usize) -> Result<Vec<Event>, StorageError> {
+        self.within(WHOLE_FILE, |connection| {
             let sql = "select id, ts, type, severity, profile_id, source, symbol, strategy, body
                        from events order by id desc limit ?";
             let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([i64::try_from(count).unwrap_or(i64::MAX)], restore)?;
-            let mut events = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut rows = statement.query([i64::try_from(count).unwrap_or(i64::MAX)])?;
+            let (mut events, mut bytes) = (Vec::new(), 0);
+            while let Some(row) = rows.next()? {
+                if bytes >= max_bytes {
+                    break;
+                }
+                let event = restore(row)?;
+                bytes += event.size();
+                events.push(event);
+            }
             events.reverse();
             Ok(events)
         })
@@ -111,12 +150,10 @@ impl EventReader for SqliteReader {
         if counts.len() > MAX_COUNTS { Err(StorageError::TooMany(MAX_COUNTS)) } else { Ok(counts) }
     }
 
-    fn integrity(&mut self) -> Result<(), StorageError> {
-        // reads the whole file, so it takes what it takes
-        let verdict = self.within(Duration::from_secs(86_400), |connection| {
-            connection.query_row("pragma quick_check(1)", [], |row| row.get::<_, String>(0))
-        })?;
-        if verdict == "ok" { Ok(()) } else { Err(StorageError::Failed(verdict)) }
+    fn integrity(&mut self, stop: Arc<AtomicBool>) -> Result<(), StorageError> {
+        self.connection.progress_handler(STEPS, Some(move || stop.load(Ordering::Relaxed)))?;
+        let verdict: String = self.connection.query_row("pragma quick_check(1)", [], |row| row.get(0))?;
+        if verdict == "ok" { Ok(()) } else { Err(StorageError::Broken(verdict)) }
     }
 }
 
@@ -147,88 +184,136 @@ fn plan(connection: &Connection, filter: &Filter) -> rusqlite::Result<Plan> {
     Ok(if filter.event_types.is_empty() { Plan::Scan } else { Plan::ByType })
 }
 
-fn direction(range: &Range) -> &'static str {
-    if range.newest_first { "desc" } else { "asc" }
+/// Ids of events that match, in the range's order, and up to where it was looked at if there may be more.
+struct Found {
+    ids: Vec<i64>,
+    looked_at: Option<i64>,
 }
 
-fn scan(connection: &Connection, range: &Range) -> rusqlite::Result<(Vec<Stored>, bool)> {
+/// The range's events when every one of them matches.
+fn read_all(connection: &Connection, range: &Range) -> rusqlite::Result<(Vec<Stored>, Option<i64>)> {
     let mut conditions = Conditions::default();
     query::ids(range, &mut conditions);
-    query::times(&range.filter, "ts", &mut conditions);
-    query::columns(&range.filter, &mut conditions);
     let (conditions, values) = conditions.finish();
-    let sql = format!(
-        "select id, type, body from events not indexed where {conditions} order by id {} limit {}",
-        direction(range),
-        range.limit.saturating_add(1),
-    );
+    let columns = if range.ids_only { "id, '', x''" } else { "id, type, body" };
+    let sql = format!("select {columns} from events not indexed where {conditions} order by id {}", direction(range));
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
-    let (mut events, mut bytes) = (Vec::new(), 0);
+    let (mut events, mut bytes) = (Vec::<Stored>::new(), 0);
     while let Some(row) = rows.next()? {
         if events.len() >= range.limit || bytes >= range.max_bytes {
-            return Ok((events, false));
+            return Ok(before_it((events, Some(row.get(0)?))));
         }
         let event = stored(row)?;
         bytes += event.tail.len();
         events.push(event);
     }
-    Ok((events, true))
+    Ok((events, None))
 }
 
-/// The ids of the range's events, one more than its limit, in its order.
-fn ids_by_time(connection: &Connection, range: &Range) -> rusqlite::Result<Vec<i64>> {
+/// What was looked at ends with the last event that was taken, not with the one that was left.
+fn before_it((events, left): (Vec<Stored>, Option<i64>)) -> (Vec<Stored>, Option<i64>) {
+    let last = events.last().map(|event| event.id.to_sql()).or(left);
+    (events, last)
+}
+
+/// Walks the range through `index`, in order, from event to event, until it has found enough or has no more `patience`.
+fn search(
+    connection: &Connection,
+    range: &Range,
+    index: &str,
+    event_type: Option<&str>,
+    patience: Instant,
+) -> rusqlite::Result<Found> {
+    let mut matching = Conditions::default();
+    query::times(&range.filter, "ts", &mut matching);
+    query::columns(&range.filter, &mut matching);
+    let (matching, mut values) = matching.finish();
+    let mut walked = Conditions::default();
+    if let Some(event_type) = event_type {
+        walked.and("type = ?", event_type.to_owned());
+    }
+    query::ids(range, &mut walked);
+    let (walked, more) = walked.finish();
+    values.extend(more);
+    let sql = format!("select id, {matching} from events {index} where {walked} order by id {}", direction(range));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut ids = Vec::new();
+    let mut looked_at = None;
+    let mut walked = 0_u32;
+    while let Some(row) = rows.next()? {
+        walked += 1;
+        if ids.len() > range.limit || (walked.is_multiple_of(256) && Instant::now() > patience) {
+            return Ok(Found { ids, looked_at });
+        }
+        let id = row.get(0)?;
+        looked_at = Some(id);
+        // a condition on a missing value is null, which is no match
+        if row.get::<_, Option<bool>>(1)?.unwrap_or(false) {
+            ids.push(id);
+        }
+    }
+    Ok(Found { ids, looked_at: None })
+}
+
+/// The few events within the filter's times, sorted.
+fn search_by_time(connection: &Connection, range: &Range) -> rusqlite::Result<Found> {
     let mut conditions = Conditions::default();
     query::times(&range.filter, "ts", &mut conditions);
     query::types(&range.filter, &mut conditions);
     query::ids(range, &mut conditions);
     query::columns(&range.filter, &mut conditions);
-    ids(connection, "by_ts", conditions, range)
+    let (conditions, values) = conditions.finish();
+    let sql = format!("select id from events indexed by by_ts where {conditions} order by id {}", direction(range));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let ids = statement.query_map(params_from_iter(values), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    Ok(Found { ids, looked_at: None })
 }
 
-/// The same through the index of types: each type's first ids in order, merged.
-fn ids_by_type(connection: &Connection, range: &Range) -> rusqlite::Result<Vec<i64>> {
-    let mut merged = Vec::new();
+/// Each type's events through the index of types, merged; looked at is as far as all of them were.
+fn search_by_type(connection: &Connection, range: &Range, patience: Instant) -> rusqlite::Result<Found> {
+    let mut merged = Found { ids: Vec::new(), looked_at: None };
+    let earlier = |a: i64, b: i64| if range.newest_first { a.max(b) } else { a.min(b) };
     for event_type in &range.filter.event_types {
-        let mut conditions = Conditions::default();
-        conditions.and("type = ?", event_type.to_string());
-        query::times(&range.filter, "+ts", &mut conditions);
-        query::ids(range, &mut conditions);
-        query::columns(&range.filter, &mut conditions);
-        merged.extend(ids(connection, "by_type", conditions, range)?);
+        let found = search(connection, range, "indexed by by_type", Some(event_type), patience)?;
+        merged.ids.extend(found.ids);
+        merged.looked_at = match (merged.looked_at, found.looked_at) {
+            (Some(a), Some(b)) => Some(earlier(a, b)),
+            (one, other) => one.or(other),
+        };
     }
-    merged.sort_unstable();
+    merged.ids.sort_unstable();
     if range.newest_first {
-        merged.reverse();
+        merged.ids.reverse();
     }
-    merged.truncate(range.limit.saturating_add(1));
+    if let Some(end) = merged.looked_at {
+        merged.ids.retain(|id| earlier(*id, end) == *id);
+    }
     Ok(merged)
 }
 
-fn ids(connection: &Connection, index: &str, conditions: Conditions, range: &Range) -> rusqlite::Result<Vec<i64>> {
-    let (conditions, values) = conditions.finish();
-    let sql = format!(
-        "select id from events indexed by {index} where {conditions} order by id {} limit {}",
-        direction(range),
-        range.limit.saturating_add(1),
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    statement.query_map(params_from_iter(values), |row| row.get(0))?.collect()
-}
-
-/// The events with these ids, up to the range's limits.
-fn by_id(connection: &Connection, range: &Range, ids: Vec<i64>) -> rusqlite::Result<(Vec<Stored>, bool)> {
+/// The events that were found, up to the range's limits.
+fn read_found(connection: &Connection, range: &Range, found: Found) -> rusqlite::Result<(Vec<Stored>, Option<i64>)> {
     let mut statement = connection.prepare_cached("select id, type, body from events where id = ?")?;
-    let (mut events, mut bytes) = (Vec::new(), 0);
-    for id in ids {
+    let (mut events, mut bytes) = (Vec::<Stored>::new(), 0);
+    for id in found.ids {
         if events.len() >= range.limit || bytes >= range.max_bytes {
-            return Ok((events, false));
+            return Ok(before_it((events, Some(id))));
         }
-        let event = statement.query_row([id], stored)?;
+        let event = if range.ids_only {
+            Stored { id: EventId::from_sql(id), event_type: CompactString::default(), tail: Vec::new() }
+        } else {
+            statement.query_row([id], stored)?
+        };
         bytes += event.tail.len();
         events.push(event);
     }
-    Ok((events, true))
+    Ok((events, found.looked_at))
+}
+
+fn direction(range: &Range) -> &'static str {
+    if range.newest_first { "desc" } else { "asc" }
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {

@@ -1,11 +1,12 @@
 //! The embedded log against a model: a plain list of events.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::sqlite::{Durability, Opened, Place, open};
+use super::sqlite::{Opened, Place, open};
 use super::sqlite_reader::SqliteReader;
 use super::*;
 use crate::domain::event::{Draft, Header};
@@ -57,7 +58,7 @@ proptest! {
 
         let range = Range {
             after: EventId::from_u64(bounds.0), until: EventId::from_u64(bounds.1), filter: filter.clone(), newest_first, limit,
-            max_bytes: usize::MAX,
+            max_bytes: usize::MAX, ids_only: false,
         };
         let mut expected: Vec<_> = events.iter()
             .filter(|e| e.id() > range.after && e.id() <= range.until && filter.matches(e.header()))
@@ -65,13 +66,13 @@ proptest! {
         if newest_first {
             expected.reverse();
         }
-        let complete = expected.len() <= limit;
+        let more = expected.len() > limit;
         expected.truncate(limit);
 
         let page = reader(&place).page(&range).expect("a page");
         let got: Vec<_> = page.events.into_iter().map(|stored| (stored.id, stored.tail)).collect();
         prop_assert_eq!(got, expected);
-        prop_assert_eq!(page.complete, complete);
+        prop_assert!(page.looked_at.is_some() >= more, "more is said to be there when it is");
     }
 
     #[test]
@@ -106,7 +107,7 @@ proptest! {
         let events: Vec<_> = headers.into_iter().zip(1..).map(|(header, id)| event(id, header)).collect();
         log.append(&events).expect("appended");
         let kept: Vec<_> = events.iter().rev().take(last).rev().collect();
-        let read = reader(&place).newest(last).expect("read");
+        let read = reader(&place).newest(last, usize::MAX).expect("read");
         prop_assert_eq!(read.len(), kept.len());
         for (read, kept) in read.iter().zip(kept) {
             prop_assert_eq!(read.header(), kept.header());
@@ -114,8 +115,6 @@ proptest! {
         }
     }
 }
-
-use std::collections::BTreeMap;
 
 #[test]
 fn a_senders_own_id_is_known_within_the_window_per_source_and_over_a_restart() {
@@ -186,5 +185,87 @@ fn a_full_disk_takes_nothing_of_the_batch_and_the_log_goes_on_when_there_is_room
     log.limit_pages(u32::MAX);
     log.probe().expect("there is room again");
     log.append(&batch).expect("appended");
-    assert_eq!(reader(&place).newest(100).expect("read").len(), 49);
+    assert_eq!(reader(&place).newest(100, usize::MAX).expect("read").len(), 49);
+}
+
+#[test]
+fn a_search_without_patience_says_how_far_it_came_and_ends_in_the_end() {
+    let place = memory();
+    let mut log = opened(&place, Durability::Memory).log;
+    let header = |id: u64| Header {
+        symbol: Some(if id.is_multiple_of(1000) { "rare" } else { "common" }.into()),
+        event_id: None,
+        ..named("", "s")
+    };
+    let events: Vec<_> = (1..=5000).map(|id| event(id, header(id))).collect();
+    log.append(&events).expect("appended");
+    for newest_first in [false, true] {
+        let mut hurried = SqliteReader::open(&place, Duration::from_nanos(2)).expect("a reader opens");
+        hurried.never_interrupt();
+        let filter = Filter { symbols: vec!["rare".into()], ..Filter::default() };
+        let mut range = Range {
+            after: EventId::ZERO,
+            until: EventId::MAX,
+            filter,
+            newest_first,
+            limit: 100,
+            max_bytes: usize::MAX,
+            ids_only: true,
+        };
+        let (mut found, mut pages) = (Vec::new(), 0);
+        loop {
+            let page = hurried.page(&range).expect("a page");
+            found.extend(page.events.iter().map(|event| event.id.get()));
+            pages += 1;
+            let Some(looked_at) = page.looked_at else { break };
+            if newest_first { range.until = looked_at.before() } else { range.after = looked_at }
+        }
+        found.sort_unstable();
+        assert_eq!(found, [1000, 2000, 3000, 4000, 5000]);
+        assert!(pages > 5, "{pages} pages");
+    }
+}
+
+#[test]
+fn senders_ids_do_not_outlive_events_that_had_to_go_for_their_size() {
+    let place = memory();
+    let mut log = opened(&place, Durability::Memory).log;
+    let events: Vec<_> = (1..=20_000).map(|id| event(id << 20, named(&format!("engine-{id}"), "source"))).collect();
+    log.append(&events).expect("appended");
+    let half = log.stats().bytes / 2;
+    while log.retain(EventId::ZERO, half).expect("retained") {}
+    let stats = log.stats();
+    assert!(stats.bytes <= half, "{} of {half} bytes", stats.bytes);
+    assert!(stats.events > 5_000, "{} events are left", stats.events);
+}
+
+#[test]
+fn a_log_of_a_newer_version_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.db");
+    let place = Place::File(path.clone());
+    drop(opened(&place, Durability::Fsync));
+    let raw = rusqlite::Connection::open(&path).expect("opened");
+    raw.pragma_update(None, "user_version", 99).expect("set");
+    drop(raw);
+    let error = open(&place, Durability::Fsync, WINDOW, Timestamp::from_micros(0)).expect_err("refused");
+    assert!(error.to_string().contains("newer version"), "{error}");
+    assert!(path.exists());
+}
+
+#[test]
+fn damage_where_the_next_events_go_sets_the_log_aside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.db");
+    let place = Place::File(path.clone());
+    let mut log = opened(&place, Durability::Os).log;
+    let events: Vec<_> = (1..=2_000).map(|id| event(id << 20, named(&id.to_string(), "s"))).collect();
+    log.append(&events).expect("appended");
+    drop(log);
+    let mut bytes = std::fs::read(&path).expect("read");
+    let intact = 3 * 8192;
+    bytes.iter_mut().skip(intact).for_each(|byte| *byte = 0xA5);
+    std::fs::write(&path, &bytes).expect("damaged");
+    let opened = opened(&place, Durability::Os);
+    assert!(std::fs::read(opened.set_aside.expect("set aside")).expect("kept").ends_with(&[0xA5; 64]));
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use super::event_bus::PublishError;
 use super::history::EventQuery;
+use super::publisher::PublishError;
 use super::sse_fanout::{EndAll, Start};
 use super::sse_session::Limits;
 use crate::domain::filter::Filter;
@@ -236,4 +236,27 @@ async fn too_many_clients_are_told_to_come_back() {
     let mut third = world.open(Start::Now).await;
     assert!(ready(&mut third).await.contains("id: "));
     assert_eq!(world.ring.head(), 0);
+}
+
+#[actix_web::test]
+async fn a_panic_in_a_delivery_loses_nothing_for_those_who_listen() {
+    let world = World::new(100, LIMITS);
+    let mut body = world.open(Start::Now).await;
+    ready(&mut body).await;
+    let mut published = world.publish(0..3).await;
+    assert_eq!(world.bus.publish(vec![draft("undeliverable", 3)]).await, Err(PublishError::Unknown));
+    assert_eq!(world.panics.counts(), [("event_bus", 1)]);
+    published.extend(world.publish(4..6).await);
+    let seen = ids(&until(&mut body, published[4]).await);
+    assert_eq!(seen.len(), 6, "it was committed, so it is delivered, from the journal");
+    assert!(published.iter().all(|id| seen.contains(id)));
+}
+
+#[actix_web::test]
+async fn a_drained_bus_has_delivered_what_it_took() {
+    let world = World::new(100, LIMITS);
+    let pending = world.bus.offer(vec![draft("tick", 1)]).await.expect("taken");
+    world.bus.drain().await;
+    assert_eq!(world.ring.head(), 1);
+    assert_eq!(pending.published().await.expect("committed").len(), 1);
 }

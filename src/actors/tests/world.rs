@@ -10,13 +10,13 @@ use actix::{Addr, Arbiter};
 use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::super::admission::Admission;
-use super::super::event_bus::EventBusHandle;
 use super::super::history::History;
 use super::super::journal::{Journal, Retention, SharedStatus};
 use super::super::journal_reader::JournalReaderHandle;
+use super::super::publisher::EventBusHandle;
 use super::super::sse_body::SseBody;
 use super::super::sse_fanout::{FanoutHandle, SseFanout, Start, Subscription};
-use super::super::sse_session::{Connection, Limits, SseCounters, Wish};
+use super::super::sse_session::{Connection, Hub, Limits, SseCounters, Wish};
 use super::super::supervision::Panics;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::envelope::{Rules, parse};
@@ -24,9 +24,9 @@ use crate::domain::event::{Draft, Event};
 use crate::domain::filter::Filter;
 use crate::domain::id::EventId;
 use crate::domain::ring::{Ring, RingLimits};
-use crate::storage::sqlite::{Durability, Place, open};
+use crate::storage::sqlite::{Place, open};
 use crate::storage::sqlite_reader::SqliteReader;
-use crate::storage::{Duplicate, EventLog, LogStats, StorageError};
+use crate::storage::{Duplicate, Durability, EventLog, LogStats, StorageError};
 
 pub const LIMITS: Limits = Limits {
     heartbeat: Duration::from_secs(15),
@@ -106,7 +106,7 @@ pub fn draft(event_type: &str, n: usize) -> Draft {
 impl World {
     pub fn new(ring_events: usize, limits: Limits) -> Self {
         let hand = Arc::new(AtomicI64::new(1_763_452_541_000_000));
-        let (clock, panics, fail) = (Clock::manual(Arc::clone(&hand)), Panics::default(), Arc::<AtomicBool>::default());
+        let (clock, panics, fail) = (manual(Arc::clone(&hand)), Panics::default(), Arc::<AtomicBool>::default());
         let place = Place::Memory(format!("world-{}", fastrand::u64(..)));
         let window = Duration::from_secs(3600);
         let log = open(&place, Durability::Memory, window, Timestamp::from_micros(0)).expect("open").log;
@@ -123,8 +123,8 @@ impl World {
         let readers = JournalReaderHandle::start(1, Duration::from_secs(3600), Arc::new(opened), panics.clone());
         let history = History::new(Arc::clone(&ring), readers, clock.clone(), status);
         let counters = Arc::<SseCounters>::default();
-        let (handle, fanout) =
-            SseFanout::start(history.clone(), bus.clone(), limits, Arc::clone(&counters), clock, 7, panics.clone());
+        let hub = Hub::new(Arc::clone(&ring), limits, Arc::clone(&counters), panics.clone(), 7);
+        let (handle, fanout) = SseFanout::start(hub, history.clone(), &bus, clock);
         Self { bus, ring, history, handle, fanout, counters, panics, fail, hand, connection: Rc::default() }
     }
 
@@ -178,4 +178,9 @@ pub async fn until(body: &mut SseBody, last: EventId) -> String {
         text.push_str(std::str::from_utf8(&bytes).expect("text"));
     }
     text
+}
+
+/// A clock that shows what `hand` was last set to: microseconds since 1970.
+fn manual(hand: Arc<AtomicI64>) -> Clock {
+    Clock::new(move || Timestamp::from_micros(hand.load(Ordering::SeqCst)))
 }

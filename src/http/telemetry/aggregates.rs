@@ -10,7 +10,7 @@ use crate::domain::filter::Filter;
 use crate::http::problem::Problem;
 use crate::http::query::Params;
 use crate::http::state::State;
-use crate::storage::GroupBy;
+use crate::storage::{Count, GroupBy};
 
 /// What is counted when no time is given: the last hour.
 const DEFAULT_SPAN: i64 = 3_600 * 1_000_000;
@@ -48,7 +48,19 @@ struct Bucket {
 pub async fn aggregates(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let Query { filter, since, until, bucket, bucket_text, group } = read(Params::of(&request)?, state.clock.now())?;
     let by = group.map(|(by, _)| by);
-    let counts = state.readers.ask(move |reader| reader.counts(&filter, bucket, by)).await?;
+    let buckets = state.readers.ask(move |reader| reader.counts(&filter, bucket, by).map(|counts| gather(counts, by.is_some())));
+    let answer = HttpResponse::Ok().json(Answer {
+        buckets: buckets.await?,
+        bucket: bucket_text,
+        group_by: group.map(|(_, name)| name),
+        since_ts: since.to_string(),
+        until_ts: until.to_string(),
+    });
+    Ok(answer)
+}
+
+/// The counts, bucket by bucket.
+fn gather(counts: Vec<Count>, grouped: bool) -> Vec<Bucket> {
     let mut buckets: Vec<Bucket> = Vec::new();
     for count in counts {
         let ts = count.bucket.to_string();
@@ -57,18 +69,12 @@ pub async fn aggregates(request: HttpRequest, state: web::Data<State>) -> Result
         }
         let Some(bucket) = buckets.last_mut() else { continue };
         bucket.total += count.count;
-        if by.is_some() {
+        if grouped {
             // events without a symbol, strategy or source are counted under the empty name
             bucket.counts.insert(count.group.unwrap_or_default(), count.count);
         }
     }
-    Ok(HttpResponse::Ok().json(Answer {
-        bucket: bucket_text,
-        group_by: group.map(|(_, name)| name),
-        since_ts: since.to_string(),
-        until_ts: until.to_string(),
-        buckets,
-    }))
+    buckets
 }
 
 fn read(mut params: Params, now: Timestamp) -> Result<Query, Problem> {

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::ndjson;
 use super::tally::Tally;
-use crate::actors::event_bus::Receipt;
+use crate::actors::publisher::Receipt;
 use crate::domain::clock::Timestamp;
 use crate::domain::envelope;
 use crate::domain::event::Draft;
@@ -65,6 +65,9 @@ async fn publish_many(state: &State, items: &[&[u8]], atomic: bool) -> Result<Ht
         let fault = FieldFault::new("", "must hold at least one event");
         return Err(Problem::NoneAccepted(vec![ItemFault { index: None, fault }]));
     }
+    // room first: what is parsed has to be held until it is committed
+    let bytes = items.iter().map(|item| item.len()).sum();
+    let room = state.bus.room(Draft::size_of_many(items.len(), bytes)).await?;
     let now = state.clock.now();
     let mut tally = Tally::default();
     let mut drafts = Vec::with_capacity(items.len());
@@ -78,7 +81,7 @@ async fn publish_many(state: &State, items: &[&[u8]], atomic: bool) -> Result<Ht
         return Err(tally.refusal());
     }
     if !drafts.is_empty() {
-        tally.published(&state.bus.publish(drafts).await?);
+        tally.published(&state.bus.send(drafts, room).published().await?);
     }
     tally.answer()
 }

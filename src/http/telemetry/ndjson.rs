@@ -7,7 +7,7 @@ use bytes::{Buf as _, BytesMut};
 
 use super::ingest::{BREATH, parse};
 use super::tally::Tally;
-use crate::actors::event_bus::{Pending, PublishError};
+use crate::actors::publisher::{Pending, PublishError};
 use crate::domain::event::Draft;
 use crate::domain::fault::FieldFault;
 use crate::http::body::{Body, too_large};
@@ -17,11 +17,17 @@ use crate::http::state::State;
 /// So many batches may wait for their commit; then no more is read from the client.
 const UNDER_WAY: usize = 32;
 
+/// What the list of refused lines takes at most, about.
+const TALLY_BYTES: usize = 2 << 20;
+
 /// Publishes what `body` streams, and answers at its end.
 ///
 /// # Errors
 /// Nothing was good, or the stream was interrupted; then what was taken is told.
 pub async fn publish(state: &State, mut body: Body, limit: u64) -> Result<HttpResponse, Problem> {
+    // the line that is arriving, and what is to be told of those that were refused
+    let held = state.config.telemetry.rules.max_event_bytes + TALLY_BYTES;
+    let _memory = state.body_memory.try_enter(held / 1024).map_err(|full| Problem::from(full).interrupting(None))?;
     let mut lines =
         Lines { state, buffer: BytesMut::new(), index: 0, skipping: false, tally: Tally::default(), under_way: VecDeque::new() };
     match lines.take_all(&mut body, limit).await {

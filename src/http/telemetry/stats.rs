@@ -37,6 +37,9 @@ pub async fn stats(state: web::Data<State>) -> HttpResponse {
         },
         "dropped": {
             "refused_posts": state.bus.admission().refused(),
+            "refused_bodies": state.body_memory.refused(),
+            "refused_answers": state.answer_memory.refused(),
+            "refused_queries": state.readers.admission().refused(),
             "failed_events": count(&bus.failed),
             "slow_clients": count(&sse.slow),
             "stalled_clients": count(&sse.stalled),

@@ -4,15 +4,17 @@ use actix_web::HttpResponse;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::actors::event_bus::Receipt;
+use crate::actors::publisher::Receipt;
 use crate::domain::fault::FieldFault;
 use crate::domain::id::EventId;
 use crate::http::problem::{ItemFault, Problem};
 
-/// So many refused items are listed; more of a streamed body are counted.
+/// So many refused items are listed, as many as an array may have; more of a streamed body are counted.
 const MAX_LISTED: usize = 10_000;
-/// So many faults of each are listed.
+/// So many faults of each are listed, while there are few; one of each when there are many.
 const MAX_FAULTS: usize = 8;
+/// Up to so many refused items are few.
+const FEW: usize = 100;
 
 /// An item that was refused.
 #[derive(Debug, Clone, Serialize)]
@@ -52,7 +54,8 @@ impl Tally {
             self.not_listed += 1;
             return;
         }
-        errors.truncate(MAX_FAULTS);
+        errors.truncate(if self.rejected.len() < FEW { MAX_FAULTS } else { 1 });
+        errors.shrink_to_fit();
         self.rejected.push(Rejected { index, errors });
     }
 
