@@ -18,7 +18,7 @@ crash:
 
 # 10,000 reconnects under load, and 10,000 idle clients
 soak:
-    PLIMSOLL_SEAM_RECONNECTS=10000 PLIMSOLL_IDLE_CLIENTS=9500 cargo test --release --test api -- --nocapture seam idle_clients
+    PLIMSOLL_SEAM_RECONNECTS=10000 PLIMSOLL_IDLE_CLIENTS=10000 cargo test --test api -- --nocapture seam idle_clients
 
 # curl, a browser, Python and npm clients against the real service
 clients:
