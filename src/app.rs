@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Addr, Arbiter, System};
 use actix_server::ServerHandle;
@@ -43,8 +43,8 @@ pub enum Stopped {
 
 /// Sets up logs on stderr as `config` says. Later calls change nothing.
 pub fn init_logs(config: &Config) {
-    // the server's own steps are told by us
-    let filter = EnvFilter::try_new(format!("actix_server=warn,{}", config.log.level)).unwrap_or_default();
+    // the server's own steps are told by us, and a request that is no HTTP is no error of the service
+    let filter = EnvFilter::try_new(format!("actix_server=warn,actix_http=off,{}", config.log.level)).unwrap_or_default();
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // it only fails when logs are set up already
     let _ = if config.log.json {
@@ -172,7 +172,7 @@ impl App {
         let body_memory = Admission::new(config.http.body_memory / 1024, Duration::ZERO);
         let answer_memory = Admission::new(config.http.answer_memory / 1024, Duration::ZERO);
         let state = web::Data::new(State {
-            started: clock.now(),
+            started: Instant::now(),
             clock,
             ready: AtomicBool::new(true),
             closing: Arc::default(),
@@ -231,10 +231,7 @@ impl App {
         }
         self.state.closing.give();
         let stopped = timeout(limit, self.server.stop(true)).await.is_ok();
-        if !stopped {
-            // whoever still has a request under way loses it
-            let _ = timeout(limit, self.server.stop(false)).await;
-        }
+        // whoever still has a request under way loses it with the process
         step("http server", stopped);
         step("event bus", timeout(limit, self.state.bus.drain()).await.is_ok());
         step("journal", timeout(limit, self.journal.send(Checkpoint)).await.is_ok_and(|sent| sent.is_ok()));

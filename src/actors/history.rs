@@ -13,7 +13,7 @@ use crate::domain::filter::Filter;
 use crate::domain::id::EventId;
 use crate::domain::ring::Ring;
 use crate::domain::sse::{Gap, GapReason};
-use crate::storage::{Page, Range, Stored};
+use crate::storage::{Page, Range, StorageError, Stored};
 
 /// JSON of one answer, at most, beyond its first event.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
@@ -232,6 +232,16 @@ impl History {
                 Ok(CatchUp { blocks, cursor, gap })
             })
             .await
+            .or_else(|error| match error {
+                // what is behind the damage may be readable, but not found from here: on with what is in memory
+                ReadError::Storage(StorageError::Broken(_)) => {
+                    let oldest = recent.unwrap_or(newest);
+                    let gap = Gap { requested: cursor.to_string(), oldest, newest, reason: GapReason::Damaged };
+                    tracing::error!(%cursor, "a part of the journal cannot be read; a client was told of the gap");
+                    Ok(CatchUp { blocks: gap.block(floor, self.clock.now()), cursor: floor, gap: true })
+                }
+                other => Err(other),
+            })
     }
 
     async fn page(&self, range: Range) -> Result<Page, ReadError> {

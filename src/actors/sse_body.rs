@@ -94,7 +94,12 @@ impl SseBody {
                 if gap {
                     self.hub.counters().gaps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 }
-                if blocks.is_empty() { Next::Again } else { Next::Bytes(Bytes::from(blocks)) }
+                if blocks.is_empty() {
+                    // nothing to deliver, but a position to tell, so that this need not be searched again
+                    session.heartbeat_due.set(true);
+                    return Next::Again;
+                }
+                Next::Bytes(Bytes::from(blocks))
             }
             Err(error) => {
                 tracing::debug!(%error, "an sse client could not catch up from the journal; it is told to come back");

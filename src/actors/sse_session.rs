@@ -46,6 +46,8 @@ pub struct SseCounters {
     pub slow: AtomicU64,
     /// Cut for taking nothing.
     pub stalled: AtomicU64,
+    /// Closed because the journal could not be read for them.
+    pub unread: AtomicU64,
     /// Gap notices sent.
     pub gaps: AtomicU64,
 }
@@ -339,7 +341,8 @@ impl Hub {
         match reason {
             CloseReason::Slow => self.counters.slow.fetch_add(1, Ordering::Relaxed),
             CloseReason::Stalled => self.counters.stalled.fetch_add(1, Ordering::Relaxed),
-            CloseReason::Shutdown | CloseReason::Journal => 0,
+            CloseReason::Journal => self.counters.unread.fetch_add(1, Ordering::Relaxed),
+            CloseReason::Shutdown => 0,
         };
         if matches!(reason, CloseReason::Slow | CloseReason::Stalled) {
             tracing::info!(?reason, cursor = %session.cursor.get(), "closing an sse client; it can resume by id");

@@ -57,6 +57,8 @@ pub struct Http {
     pub workers: usize,
     /// Connections per worker.
     pub max_connections: usize,
+    /// How long an idle connection is kept.
+    pub keep_alive: Duration,
     /// Time for a request's head.
     pub header_timeout: Duration,
     /// Time for a request's body; for NDJSON the longest pause in it.

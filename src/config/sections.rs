@@ -59,6 +59,7 @@ impl Http {
             allowed_hosts: r.texts("http.allowed_hosts"),
             workers: if workers == 0 { cores } else { workers },
             max_connections: r.count("http.max_connections", 25_000, 1..=10_000_000),
+            keep_alive: r.duration("http.keep_alive", Duration::from_secs(75)),
             header_timeout: r.duration("http.header_timeout", Duration::from_secs(5)),
             body_timeout: r.duration("http.body_timeout", Duration::from_secs(30)),
             body_memory: r.size("http.body_memory", 256 << 20, 1 << 20),
@@ -135,7 +136,7 @@ impl Sse {
             stall_timeout: r.duration("sse.stall_timeout", Duration::from_secs(30)),
             max_lag_bytes: r.size("sse.max_lag_bytes", 64 << 20, 1 << 10) as u64,
             max_lag_age: r.duration("sse.max_lag_age", Duration::from_secs(60)),
-            close_grace: r.duration("sse.close_grace", Duration::from_secs(3)),
+            close_grace: r.duration("sse.close_grace", Duration::from_secs(1)),
         }
     }
 }

@@ -31,6 +31,10 @@ impl Rate {
 
     fn turn(&mut self, now: Timestamp) {
         let second = now.micros().div_euclid(1_000_000);
+        if second < self.second - RATE_SECONDS as i64 {
+            // the clock was set back: what was counted by it before says nothing now
+            *self = Self { second, ..Self::default() };
+        }
         let passed = usize::try_from(second.saturating_sub(self.second)).unwrap_or(0).min(self.counts.len());
         self.counts.rotate_right(passed);
         self.counts.iter_mut().take(passed).for_each(|count| *count = 0);
@@ -50,8 +54,10 @@ mod tests {
         assert_eq!(rate.per_second(at(100)), 0.0, "the current second is not over");
         rate.count(at(101), 50);
         assert_eq!(rate.per_second(at(102)), 20.0);
-        assert_eq!(rate.per_second(at(99)), 20.0, "a clock that steps back changes nothing");
+        assert_eq!(rate.per_second(at(99)), 20.0, "a clock that steps back a little changes nothing");
         assert_eq!(rate.per_second(at(106)), 10.0);
         assert_eq!(rate.per_second(at(200)), 0.0);
+        rate.count(at(50), 5);
+        assert_eq!(rate.per_second(at(51)), 1.0, "one that is set back starts again");
     }
 }

@@ -36,6 +36,8 @@ pub enum GapReason {
     Expired,
     /// The position is ahead of every event: it is from another journal.
     AheadOfLog,
+    /// The journal's file is damaged where they are.
+    Damaged,
     /// The position is no event id: it is from another service.
     UnknownId,
 }
@@ -61,6 +63,7 @@ impl Gap {
         let reason = match reason {
             GapReason::Expired => "expired",
             GapReason::AheadOfLog => "ahead_of_log",
+            GapReason::Damaged => "damaged",
             GapReason::UnknownId => "unknown_id",
         };
         let requested = serde_json::Value::from(requested.as_str());

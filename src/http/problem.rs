@@ -276,8 +276,10 @@ impl From<PublishError> for Problem {
         match error {
             PublishError::Full => Self::unavailable("too many events are waiting to be journalled; try again", QUEUE_RETRY),
             PublishError::Stopping => Self::unavailable("the service is stopping; try again when it is back", FAILURE_RETRY),
-            PublishError::Journal(StorageError::Full(_)) => Self::unavailable("the journal's disk is full", FAILURE_RETRY),
-            PublishError::Journal(_) => Self::unavailable("the journal cannot be written", FAILURE_RETRY),
+            PublishError::Journal(StorageError::Full(_)) => {
+                Self::unavailable("the journal's disk is full; make room on it, and it goes on by itself", FAILURE_RETRY)
+            }
+            PublishError::Journal(_) => Self::unavailable("the journal cannot be written; /health says why", FAILURE_RETRY),
             PublishError::Unknown => Self::Unknown,
         }
     }

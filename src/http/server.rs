@@ -50,6 +50,7 @@ pub fn build(
             .wrap(from_fn(problem::translate))
             .configure(routes);
         let service = HttpService::build()
+            .keep_alive(http.keep_alive)
             .client_request_timeout(http.header_timeout)
             // an idle engine's connection shall not hold a stop; one with a request under way ends with its answer
             .graceful_shutdown_signal(move || Arc::clone(&closing).given())

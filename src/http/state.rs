@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -14,7 +15,7 @@ use crate::actors::publisher::EventBusHandle;
 use crate::actors::sse_session::SseCounters;
 use crate::actors::supervision::Panics;
 use crate::config::Config;
-use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::clock::Clock;
 
 /// Shared by all workers.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct State {
     /// The time.
     pub clock: Clock,
     /// When the service started.
-    pub started: Timestamp,
+    pub started: Instant,
     /// Whether it takes new work.
     pub ready: AtomicBool,
     /// Set when idle connections are to be closed.

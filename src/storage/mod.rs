@@ -36,7 +36,7 @@ pub enum StorageError {
     #[error("the commit is in doubt: {0}")]
     InDoubt(String),
     /// The file is damaged; only a new start can help.
-    #[error("the journal is damaged: {0}")]
+    #[error("the journal is damaged ({0}); restart the service to set it aside and begin a new one")]
     Broken(String),
     /// Anything else, such as an I/O error.
     #[error("{0}")]
@@ -80,7 +80,7 @@ pub struct Duplicate {
 pub struct LogStats {
     /// Events in the log.
     pub events: u64,
-    /// Bytes that it takes on disk.
+    /// Bytes of the pages that hold something, without the write-ahead log.
     pub bytes: u64,
     /// The newest id.
     pub newest: EventId,

@@ -7,6 +7,7 @@
 //! - `meta`: `floor` (events up to it were deleted or never here), `birth` (the first floor), `events` (how many there are).
 
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +75,20 @@ pub struct SqliteLog {
     dedup_window: Duration,
     /// Held as long as this process owns the file.
     _lock: Option<File>,
+    /// The file, and which one it was when it was opened.
+    file: Option<(PathBuf, FileId)>,
+}
+
+/// Device and inode: what a path must still lead to.
+type FileId = (u64, u64);
+
+fn file_id(path: &Path) -> std::io::Result<FileId> {
+    std::fs::metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+/// The note beside a journal whose damage was met at work: the next start sets it aside.
+fn damage_note(path: &Path) -> PathBuf {
+    path.with_extension("damaged")
 }
 
 /// How the log was opened.
@@ -95,7 +110,9 @@ pub fn open(place: &Place, durability: Durability, dedup_window: Duration, now: 
         Place::Memory(_) => None,
     };
     let load = || SqliteLog::load(connect(place, durability, now)?, dedup_window);
-    let (mut log, set_aside) = match (load(), place) {
+    let known_damage = matches!(place, Place::File(path) if damage_note(path).exists());
+    let first = if known_damage { Err(StorageError::Broken("it was met at work".into())) } else { load() };
+    let (mut log, set_aside) = match (first, place) {
         (Ok(log), _) => (log, None),
         (Err(StorageError::Broken(_)), Place::File(path)) => {
             let aside = set_aside(path, now)?;
@@ -104,6 +121,10 @@ pub fn open(place: &Place, durability: Durability, dedup_window: Duration, now: 
         (Err(error), _) => return Err(error),
     };
     log._lock = lock;
+    if let Place::File(path) = place {
+        let id = file_id(path).map_err(|error| StorageError::Failed(format!("the journal's file is not there: {error}")))?;
+        log.file = Some((path.clone(), id));
+    }
     Ok(Opened { log, set_aside })
 }
 
@@ -172,6 +193,8 @@ fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StorageError> {
                 .map_err(|error| StorageError::Failed(format!("cannot set the broken journal aside: {error}")))?;
         }
     }
+    // the note has done its work; if it stays, the new journal is set aside once more and nothing is lost
+    let _ = std::fs::remove_file(damage_note(path));
     Ok(broken(path))
 }
 
@@ -196,13 +219,34 @@ impl SqliteLog {
             floor,
             birth: EventId::from_sql(meta("birth")?),
         };
-        Ok(Self { connection, stats, page_size, dedup_window, _lock: None })
+        Ok(Self { connection, stats, page_size, dedup_window, _lock: None, file: None })
     }
 
     /// Lets the file grow to so many pages only, as a full disk would.
     #[cfg(test)]
     pub(super) fn limit_pages(&mut self, pages: u32) {
         self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).expect("limited");
+    }
+
+    /// Whether the path still leads to the file that is written to: what goes into a deleted file is not durable.
+    fn check_file(&self) -> Result<(), StorageError> {
+        let Some((path, opened)) = &self.file else { return Ok(()) };
+        if file_id(path).is_ok_and(|id| id == *opened) {
+            return Ok(());
+        }
+        Err(StorageError::Failed(
+            "its file was deleted or replaced; put it back, or restart the service to begin a new one".into(),
+        ))
+    }
+
+    /// Notes damage for the next start.
+    fn note_damage(&self, error: &StorageError) {
+        if let (StorageError::Broken(_), Some((path, _))) = (error, &self.file)
+            && let Err(error) =
+                std::fs::write(damage_note(path), "met while the journal was written; the next start sets it aside\n")
+        {
+            tracing::error!(%error, "cannot note that the journal is damaged");
+        }
     }
 
     /// About as many events as take `bytes`, within one batch of retention.
@@ -229,8 +273,9 @@ fn set_meta(transaction: &Transaction<'_>, key: &str, value: i64) -> rusqlite::R
     transaction.prepare_cached("update meta set value = ? where key = ?")?.execute(params![value, key]).map(drop)
 }
 
-impl EventLog for SqliteLog {
-    fn append(&mut self, batch: &[Arc<Event>]) -> Result<Vec<Duplicate>, StorageError> {
+impl SqliteLog {
+    /// One transaction with all of `batch` that is not there yet.
+    fn insert(&mut self, batch: &[Arc<Event>]) -> Result<Vec<Duplicate>, StorageError> {
         let mut duplicates = Vec::new();
         let mut stats = self.stats;
         let window = batch.first().map_or(EventId::ZERO, |event| self.window_start(event.id()));
@@ -275,6 +320,13 @@ impl EventLog for SqliteLog {
         self.stats = stats;
         Ok(duplicates)
     }
+}
+
+impl EventLog for SqliteLog {
+    fn append(&mut self, batch: &[Arc<Event>]) -> Result<Vec<Duplicate>, StorageError> {
+        self.check_file()?;
+        self.insert(batch).inspect_err(|error| self.note_damage(error))
+    }
 
     fn retain(&mut self, expired: EventId, max_bytes: u64) -> Result<bool, StorageError> {
         let window = self.window_start(self.stats.newest);
@@ -308,6 +360,7 @@ impl EventLog for SqliteLog {
     }
 
     fn probe(&mut self) -> Result<(), StorageError> {
+        self.check_file()?;
         // as large as a busy commit, so that it does not succeed where the next one fails
         self.connection
             .execute_batch(

@@ -269,3 +269,44 @@ fn damage_where_the_next_events_go_sets_the_log_aside() {
     let opened = opened(&place, Durability::Os);
     assert!(std::fs::read(opened.set_aside.expect("set aside")).expect("kept").ends_with(&[0xA5; 64]));
 }
+
+#[test]
+fn what_goes_into_a_deleted_file_is_refused_until_the_file_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.db");
+    let mut log = opened(&Place::File(path.clone()), Durability::Os).log;
+    log.append(&[event(1 << 20, named("a", "s"))]).expect("appended");
+    let elsewhere = folder.path().join("elsewhere.db");
+    std::fs::rename(&path, &elsewhere).expect("moved");
+    assert!(log.append(&[event(2 << 20, named("b", "s"))]).is_err());
+    assert!(log.probe().is_err());
+    std::fs::rename(&elsewhere, &path).expect("moved back");
+    log.probe().expect("it is the same file");
+    log.append(&[event(3 << 20, named("c", "s"))]).expect("appended");
+    assert_eq!(log.stats().events, 2);
+}
+
+#[test]
+fn damage_that_is_met_at_work_sets_the_log_aside_at_the_next_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.db");
+    let place = Place::File(path.clone());
+    drop(opened(&place, Durability::Os));
+    let raw = rusqlite::Connection::open(&path).expect("opened");
+    let sql = "select rootpage from sqlite_schema where name = 'by_type'";
+    let page: usize = raw.query_row(sql, [], |row| row.get(0)).expect("its page");
+    raw.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(())).expect("written back");
+    drop(raw);
+    let mut bytes = std::fs::read(&path).expect("read");
+    bytes.iter_mut().skip((page - 1) * 8192).take(8192).for_each(|byte| *byte = 0xA5);
+    std::fs::write(&path, &bytes).expect("damaged");
+    let mut log = opened(&place, Durability::Os).log;
+    let refused = log.append(&[event(1 << 50, named("a", "s"))]);
+    assert!(matches!(refused, Err(StorageError::Broken(_))), "{refused:?}");
+    drop(log);
+    let mut again = opened(&place, Durability::Os);
+    assert!(again.set_aside.is_some());
+    again.log.append(&[event(1 << 50, named("a", "s"))]).expect("appended");
+    drop(again);
+    assert!(opened(&place, Durability::Os).set_aside.is_none(), "once is enough");
+}

@@ -18,6 +18,7 @@ const STRICT: Settings<'_> = &[
     ("sse.max_lag_age", "1s"),
     ("sse.close_grace", "500ms"),
     ("http.write_timeout", "1s"),
+    ("http.keep_alive", "1s"),
     ("telemetry.ring_bytes", "4MiB"),
 ];
 

@@ -15,9 +15,8 @@ use crate::actors::publisher::Receipt;
 use crate::domain::clock::Timestamp;
 use crate::domain::envelope;
 use crate::domain::event::Draft;
-use crate::domain::fault::FieldFault;
 use crate::http::body::{Body, Form};
-use crate::http::problem::{ItemFault, Problem};
+use crate::http::problem::Problem;
 use crate::http::query::Params;
 use crate::http::state::State;
 
@@ -61,10 +60,6 @@ async fn publish_one(state: &State, json: &[u8]) -> Result<HttpResponse, Problem
 }
 
 async fn publish_many(state: &State, items: &[&[u8]], atomic: bool) -> Result<HttpResponse, Problem> {
-    if items.is_empty() {
-        let fault = FieldFault::new("", "must hold at least one event");
-        return Err(Problem::NoneAccepted(vec![ItemFault { index: None, fault }]));
-    }
     // room first: what is parsed has to be held until it is committed
     let bytes = items.iter().map(|item| item.len()).sum();
     let room = state.bus.room(Draft::size_of_many(items.len(), bytes)).await?;

@@ -43,6 +43,7 @@ pub async fn stats(state: web::Data<State>) -> HttpResponse {
             "failed_events": count(&bus.failed),
             "slow_clients": count(&sse.slow),
             "stalled_clients": count(&sse.stalled),
+            "clients_without_journal": count(&sse.unread),
             "refused_clients": count(&sse.refused),
             "gaps": count(&sse.gaps),
         },

@@ -99,6 +99,10 @@ impl Tally {
     /// # Errors
     /// No item was good.
     pub fn answer(self) -> Result<HttpResponse, Problem> {
+        if self.accepted + self.duplicates + self.rejected.len() == 0 {
+            let fault = FieldFault::new("", "must hold at least one event");
+            return Err(Problem::NoneAccepted(vec![ItemFault { index: None, fault }]));
+        }
         if self.accepted + self.duplicates == 0 {
             return Err(Problem::NoneAccepted(self.faults()));
         }
