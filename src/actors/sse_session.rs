@@ -58,6 +58,8 @@ pub trait Connection {
     fn cut(&self);
     /// Bytes that its socket has ever taken.
     fn taken(&self) -> u64;
+    /// The stream has ended; the connection is judged by others again.
+    fn released(&self);
 }
 
 /// Equal wishes of clients, which share their work.
@@ -245,6 +247,7 @@ impl Hub {
             return;
         }
         self.counters.clients.fetch_sub(1, Ordering::SeqCst);
+        session.connection.released();
         // the map, this session: nobody else has this wish
         if Rc::strong_count(&session.wish) <= 2 {
             self.wishes.borrow_mut().remove(&session.wish);

@@ -24,6 +24,8 @@ pub struct Control {
     waker: Cell<Option<Waker>>,
     limits: Cell<Option<StreamLimits>>,
     taken: Cell<u64>,
+    /// Whether it carries an endless response, which has a judge of its own.
+    streaming: Cell<bool>,
     /// What may still be read before the connection is cut.
     allowance: Cell<Option<usize>>,
 }
@@ -48,6 +50,10 @@ impl Connection for Control {
     fn taken(&self) -> u64 {
         self.taken.get()
     }
+
+    fn released(&self) {
+        self.streaming.set(false);
+    }
 }
 
 impl Control {
@@ -58,6 +64,7 @@ impl Control {
 
     /// Holds the connection to `limits` from its next write on.
     pub fn limit(&self, limits: StreamLimits) {
+        self.streaming.set(true);
         self.limits.set(Some(limits));
     }
 }
@@ -69,8 +76,8 @@ const LEAST_PROGRESS: u64 = 32 << 10;
 pub struct Socket {
     stream: TcpStream,
     control: Rc<Control>,
-    /// How long a write may make no progress; an endless response has its own judge.
-    write_timeout: Option<Duration>,
+    /// How long a write may make too little progress.
+    write_timeout: Duration,
     /// Runs while what is to be written is not taken whole; and what had been taken when it began to.
     blocked: Option<(Pin<Box<Sleep>>, u64)>,
 }
@@ -81,7 +88,7 @@ impl Socket {
     pub fn new(stream: TcpStream, write_timeout: Duration) -> Self {
         // a small answer or block leaves at once; if the kernel refuses, it leaves a little later
         let _ = stream.set_nodelay(true);
-        Self { stream, control: Rc::default(), write_timeout: Some(write_timeout), blocked: None }
+        Self { stream, control: Rc::default(), write_timeout, blocked: None }
     }
 
     /// Its control.
@@ -103,14 +110,15 @@ impl Socket {
 
     /// Notes what a write of `wanted` bytes did; fails when its client takes too little for too long.
     fn judge(&mut self, cx: &mut Context<'_>, wanted: usize, poll: &Poll<io::Result<usize>>) -> io::Result<()> {
-        match (poll, self.write_timeout) {
-            (Poll::Ready(Ok(taken)), _) => {
+        match poll {
+            Poll::Ready(Ok(taken)) => {
                 self.control.taken.set(self.control.taken.get() + *taken as u64);
                 if *taken == wanted {
                     self.blocked = None;
                 }
             }
-            (Poll::Pending, Some(limit)) => {
+            Poll::Pending if !self.control.streaming.get() => {
+                let limit = self.write_timeout;
                 let taken = self.control.taken.get();
                 let (timer, then) = self.blocked.get_or_insert_with(|| (Box::pin(sleep(limit)), taken));
                 if timer.as_mut().poll(cx).is_ready() {
@@ -136,7 +144,6 @@ impl Socket {
 
     fn apply_limits(&mut self) {
         if let Some(limits) = self.control.limits.take() {
-            self.write_timeout = None;
             self.blocked = None;
             let socket = SockRef::from(&self.stream);
             // without these the connection only costs more, until its timeouts find it

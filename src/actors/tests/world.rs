@@ -79,6 +79,7 @@ impl Connection for Fake {
     fn taken(&self) -> u64 {
         self.taken.get()
     }
+    fn released(&self) {}
 }
 
 /// All of it on this thread.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use actix_web::http::{Version, header};
+use actix_web::http::{ConnectionType, Version, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::actors::sse_fanout::{FanoutHandle, Start, Subscription};
@@ -34,12 +34,11 @@ pub async fn stream(
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-cache, no-store, no-transform"))
         .insert_header(("X-Accel-Buffering", "no"))
-        // a connection that was a stream is of no more use: it has other limits
-        .force_close()
         .streaming(body);
     if request.version() < Version::HTTP_11 || request.head().upgrade() {
         // no chunks are written for it: the end of the stream is the end of the connection
         response.head_mut().no_chunking(true);
+        response.head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(response)
 }
