@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -27,6 +28,7 @@ pub struct Process {
     /// Lines of stdout; closed when the process is gone.
     pub lines: Receiver<String>,
     log: Arc<Mutex<Vec<String>>>,
+    log_reader: Option<JoinHandle<()>>,
 }
 
 impl Process {
@@ -39,7 +41,7 @@ impl Process {
         let log = Arc::new(Mutex::new(Vec::new()));
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let kept = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let log_reader = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 kept.lock().unwrap().push(line);
             }
@@ -53,7 +55,7 @@ impl Process {
                 }
             }
         });
-        Process { child, lines, log }
+        Process { child, lines, log, log_reader: Some(log_reader) }
     }
 
     /// Waits for the end of the process, and kills it when that does not come.
@@ -64,7 +66,10 @@ impl Process {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(_) => {}
                 Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {
-                    return self.child.wait().unwrap();
+                    let status = self.child.wait().unwrap();
+                    // what it said last may still be on its way
+                    self.log_reader.take().into_iter().for_each(|reader| reader.join().unwrap());
+                    return status;
                 }
                 Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
                     self.child.kill().unwrap();

@@ -130,12 +130,13 @@ fn a_long_stream_of_good_ndjson_is_taken_with_flat_memory() {
     let app = spawn_app(&[("journal.durability", "os")]);
     let pad = "x".repeat(4000);
     let piece = format!("{}\n", json!({"type": "tick", "payload": {"pad": pad}})).repeat(256);
-    let outcome = flood(&app, &post_head(NDJSON, CHUNKED), piece.as_bytes(), piece.as_bytes(), 96 * MIB, true);
+    let outcome = flood(&app, &post_head(NDJSON, CHUNKED), piece.as_bytes(), piece.as_bytes(), 192 * MIB, true);
     let answer = outcome.answer.as_ref().expect("an answer").expect(201);
     let sent = (outcome.sent / piece.len()) as u64 * 256;
     assert_eq!(answer["accepted"], sent);
     assert_eq!(app.stats()["published_total"], sent + 1);
-    assert!(outcome.growth < 96 * 1024, "{} KiB, of which the ring takes 20 MiB", outcome.growth);
+    // the ring takes 20 MiB, the database's cache 32, and what was freed is given back within a second or two
+    assert!(outcome.growth < 128 * 1024, "{} KiB for a stream of 192 MiB", outcome.growth);
 }
 
 #[test]
