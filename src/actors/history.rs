@@ -13,7 +13,7 @@ use crate::domain::filter::Filter;
 use crate::domain::id::EventId;
 use crate::domain::ring::Ring;
 use crate::domain::sse::{Gap, GapReason};
-use crate::storage::{Page, Range, StorageError, Stored};
+use crate::storage::{EventReader, Page, Range, StorageError, Stored};
 
 /// JSON of one answer, at most, beyond its first event.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
@@ -242,6 +242,25 @@ impl History {
                 }
                 other => Err(other),
             })
+    }
+
+    /// The next events behind `cursor`, at most `limit`, if the ring has them all.
+    #[must_use]
+    pub fn recent(&self, cursor: EventId, limit: usize) -> Option<Vec<Arc<Event>>> {
+        let (events, floor) = self.ring.first_matching(&Filter::default(), cursor, EventId::MAX, limit);
+        (cursor >= floor).then_some(events)
+    }
+
+    /// The next events behind `cursor` that the ring may no longer have, and where the reader is behind them.
+    ///
+    /// # Errors
+    /// The journal did not answer.
+    pub async fn stored(&self, cursor: EventId) -> Result<(Vec<Arc<Event>>, EventId), ReadError> {
+        let floor = self.ring.floor();
+        let read = move |reader: &mut dyn EventReader| reader.events(cursor, floor, CATCH_UP_EVENTS, MAX_ANSWER_BYTES);
+        let (events, complete) = self.readers.ask(read).await?;
+        let last = events.last().map_or(cursor, Event::id);
+        Ok((events.into_iter().map(Arc::new).collect(), if complete { floor.max(cursor) } else { last }))
     }
 
     async fn page(&self, range: Range) -> Result<Page, ReadError> {

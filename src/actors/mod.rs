@@ -4,7 +4,16 @@
 //! What is delivered is pulled: an actor that wants events is told that there are some ([`wake`]) and reads the ring.
 
 pub mod admission;
+pub mod artifact_folder;
+pub mod artifact_publisher;
+pub mod artifact_table;
+pub mod artifact_watcher;
+pub mod engine_model;
+pub mod engine_record;
+pub mod engine_registry;
+pub mod engine_watcher;
 pub mod event_bus;
+pub mod follower;
 pub mod history;
 pub mod journal;
 pub mod journal_reader;

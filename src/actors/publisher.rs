@@ -137,6 +137,12 @@ impl EventBusHandle {
         }
     }
 
+    /// The same bus behind a queue of its own, for events that must not wait behind those of others. Units are KiB.
+    #[must_use]
+    pub fn with_queue(&self, queue: Admission) -> Self {
+        Self { admission: queue, ..self.clone() }
+    }
+
     /// The queue before the journal, in KiB.
     #[must_use]
     pub fn admission(&self) -> &Admission {

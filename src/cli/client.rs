@@ -130,16 +130,26 @@ impl Client {
         Ok(Answer { status: response.status().as_u16(), retry_after: retry_after(response.headers()), body })
     }
 
-    /// Opens the event stream; `silence` is how long it may say nothing.
+    /// Asks for what is at `path`.
+    pub fn get(&self, path: &str, query: &[(String, String)]) -> Result<Answer, NoAnswer> {
+        let query = query.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let mut response = self.agent.get(format!("{}{path}", self.base)).query_pairs(query).call().map_err(no_answer)?;
+        let lost = |error| NoAnswer::Lost(reason(&error));
+        let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().map_err(lost)?;
+        Ok(Answer { status: response.status().as_u16(), retry_after: retry_after(response.headers()), body })
+    }
+
+    /// Opens the stream at `path`; `silence` is how long it may say nothing.
     pub fn stream(
         &self,
+        path: &str,
         query: &[(String, String)],
         last_id: Option<&str>,
         silence: Duration,
     ) -> Result<Result<ureq::BodyReader<'static>, Answer>, NoAnswer> {
         let mut request = self
             .agent
-            .get(format!("{}/api/telemetry/stream", self.base))
+            .get(format!("{}{path}", self.base))
             .query_pairs(query.iter().map(|(key, value)| (key.as_str(), value.as_str())))
             .header("accept", "text/event-stream")
             // a stream that has ended is no connection to keep: a service that stops would have to wait for it

@@ -31,6 +31,7 @@ pub enum End {
 #[derive(Debug)]
 pub struct Follow {
     client: Client,
+    path: &'static str,
     filters: Vec<(String, String)>,
     /// How many past events to ask for, until there is a position to resume from.
     replay: Option<u32>,
@@ -53,7 +54,14 @@ enum Ended {
 impl Follow {
     /// A stream with these filters as query parameters.
     pub fn new(client: Client, filters: Vec<(String, String)>, replay: Option<u32>, silence: Duration) -> Self {
-        Self { client, filters, replay, silence, last_id: None, backoff: Backoff::default(), away: false }
+        let path = "/api/telemetry/stream";
+        Self { client, path, filters, replay, silence, last_id: None, backoff: Backoff::default(), away: false }
+    }
+
+    /// The same with the stream at `path`.
+    #[must_use]
+    pub fn at(self, path: &'static str) -> Self {
+        Self { path, ..self }
     }
 
     /// Hands every event to `on`, once and in order, until it has enough or the service says stop.
@@ -82,7 +90,7 @@ impl Follow {
     }
 
     fn connection(&mut self, on: &mut impl FnMut(News<'_>) -> anyhow::Result<ControlFlow<()>>) -> anyhow::Result<Ended> {
-        let mut reader = match self.client.stream(&self.query(), self.last_id.as_deref(), self.silence) {
+        let mut reader = match self.client.stream(self.path, &self.query(), self.last_id.as_deref(), self.silence) {
             Ok(Ok(reader)) => reader,
             Ok(Err(answer)) if answer.status == 204 => return Ok(Ended::Finally(End::Told)),
             Ok(Err(answer)) if answer.status == 200 => {

@@ -6,9 +6,11 @@ mod client;
 mod delivery;
 mod demo;
 mod documents;
+mod engines;
 mod fields;
 mod follow;
 mod interrupt;
+mod logs;
 mod pace;
 mod publish;
 mod recording;
@@ -28,6 +30,8 @@ Examples:
   plimsoll                                    the service, on http://127.0.0.1:8765
   plimsoll demo                               the service with simulated engines, and what they say
   plimsoll tail --event-type order_event      a live view of orders; resumes by itself
+  plimsoll engines --watch                    which engine lives, which is ill, which is silent
+  plimsoll logs fno -f --level warning        the log of an engine as it grows
   plimsoll publish order_event order_id=1 symbol=NIFTY side=BUY status=filled qty=50 price=19755.0
   plimsoll replay artifacts/samples/session.ndjson --speed 10
   curl -N http://127.0.0.1:8765/api/telemetry/stream
@@ -57,6 +61,10 @@ enum Command {
     Serve(serve::Args),
     /// Show events as they happen
     Tail(tail::Args),
+    /// Show how the engines are
+    Engines(engines::Args),
+    /// Show the log of an engine
+    Logs(logs::Args),
     /// Publish one event from arguments, or many from standard input
     Publish(publish::Args),
     /// Post a recording with its original spacing, or as fast as the service takes it
@@ -102,6 +110,8 @@ pub fn run() -> ExitCode {
         None => serve::run(&cli.serve),
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Tail(args)) => tail::run(&args),
+        Some(Command::Engines(args)) => engines::run(&args),
+        Some(Command::Logs(args)) => logs::run(&args),
         Some(Command::Publish(args)) => publish::run(&args),
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),
@@ -152,6 +162,10 @@ mod tests {
             &["plimsoll", "tail", "--severity", "loud"],
             &["plimsoll", "tail", "--replay", "5001"],
             &["plimsoll", "tail", "--url", "ftp://x"],
+            &["plimsoll", "engines", "--interval", "0"],
+            &["plimsoll", "logs"],
+            &["plimsoll", "logs", "fno", "--lines", "5001"],
+            &["plimsoll", "logs", "fno", "--level", "loud"],
             &["plimsoll", "publish"],
             &["plimsoll", "publish", "order_event", "no-equals-sign"],
             &["plimsoll", "publish", "order_event", "--data", "{\"cut\":"],

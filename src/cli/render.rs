@@ -60,6 +60,7 @@ fn telling(kind: &str) -> &'static [Show] {
         "universe_summary" => &[Bare("universe_type"), Within("summary")],
         "performance_update" => &[Within("metrics")],
         "engine_heartbeat" => &[Bare("name"), Bare("status"), Bare("mode"), Named("loop_tick"), Named("last_error")],
+        "engine_stale" | "engine_recovered" => &[Bare("name"), Bare("state"), Named("heartbeat_age_seconds"), Named("last_beat")],
         "breakout_signal" => &[Bare("direction"), At("close_price"), Named("bar_strength")],
         "trade_closed" => &[Bare("trade_type"), Named("pnl"), Named("quantity"), Named("entry_price"), Named("exit_price")],
         "equity_snapshot" => &[Named("account_equity"), Named("unrealized_pnl"), Named("realized_pnl")],

@@ -100,6 +100,21 @@ impl Reader {
         self.read(path, default, expected, |value| value.as_str()?.parse().ok())
     }
 
+    /// A value that may be missing.
+    pub(super) fn optional<T: FromStr>(&mut self, path: &str, expected: &str) -> Option<T> {
+        self.read(path, None, expected, |value| value.as_str()?.parse().ok().map(Some))
+    }
+
+    /// The keys of the mapping at `path`, sorted; an empty mapping is as good as none.
+    pub(super) fn names(&mut self, path: &str) -> Vec<String> {
+        self.asked.push(path.to_owned());
+        let within = format!("{path}.");
+        let keys = self.values.keys().filter_map(|key| key.strip_prefix(&within)?.split('.').next());
+        let mut names: Vec<String> = keys.map(str::to_owned).collect();
+        names.dedup();
+        names
+    }
+
     /// One of `words`; the first is the default.
     pub(super) fn one_of(&mut self, path: &str, words: &[&'static str]) -> &'static str {
         let default = words.first().copied().unwrap_or_default();

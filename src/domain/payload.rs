@@ -16,6 +16,11 @@ impl<'a> Payload<'a> {
         self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 
+    /// The top-level fields as raw JSON, in the order in which they were written.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.fields.iter().map(|(key, value)| (key.as_ref(), *value))
+    }
+
     /// The text of field `name`, if it is a string (`None` too for one that is no valid Unicode text).
     #[must_use]
     pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {

@@ -1,6 +1,6 @@
 //! `/health`: component by component.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix_web::{HttpResponse, Responder, web};
 use serde_json::{Map, Value, json};
@@ -15,11 +15,13 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
     let queue = state.bus.admission();
     let sse = &state.sse;
     let (journal_status, journal) = journal(&state);
+    let (artifacts_status, artifacts) = artifacts(&state);
+    let (engines_status, engines) = engines(&state);
     let stopping = !state.ready.load(Ordering::Acquire);
     let actors = if panics.is_empty() { "ok" } else { "degraded" };
     let status = match (journal_status, stopping) {
         ("failing", _) | (_, true) => "failing",
-        ("ok", _) if actors == "ok" => "ok",
+        ("ok", _) if actors == "ok" && artifacts_status == "ok" && engines_status == "ok" => "ok",
         _ => "degraded",
     };
     let body = json!({
@@ -35,10 +37,56 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
                 "refused": queue.refused(),
             },
             "sse": { "status": "ok", "clients": sse.clients.load(Ordering::Relaxed), "max_clients": state.config.sse.max_clients },
+            "engines": engines,
+            "artifacts": artifacts,
             "actors": { "status": actors, "panics": panics },
         },
     });
     if status == "failing" { HttpResponse::ServiceUnavailable() } else { HttpResponse::Ok() }.json(body)
+}
+
+/// How well engines are watched; how they are themselves is no matter of the service's health.
+fn engines(state: &State) -> (&'static str, Value) {
+    let engines = state.engines.engines();
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let is_rebuilt = engines.is_rebuilt.load(Ordering::Acquire);
+    let status = if count(&engines.ignored) == 0 { "ok" } else { "degraded" };
+    let body = json!({
+        "status": status,
+        "known": engines.engines.len(),
+        "max": state.config.engines.max,
+        "watchers": engines.watchers.load(Ordering::Relaxed),
+        "rebuilding": !is_rebuilt,
+        "ignored_beats": count(&engines.ignored),
+        "ticks": count(&engines.ticks),
+        "ticks_lost": count(&engines.ticks_lost),
+        "files_failed": count(&engines.files_failed),
+    });
+    (status, body)
+}
+
+/// So many broken files are named.
+const MAX_NAMED: usize = 100;
+
+fn artifacts(state: &State) -> (&'static str, Value) {
+    let artifacts = &state.artifacts;
+    let mut broken: Vec<_> = artifacts.broken.iter().map(|entry| (entry.key().clone(), entry.value().clone())).collect();
+    broken.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let is_cut = artifacts.is_cut.load(Ordering::Relaxed);
+    let status = if broken.is_empty() && !is_cut { "ok" } else { "degraded" };
+    let count = broken.len();
+    let named = broken.into_iter().take(MAX_NAMED);
+    let body = json!({
+        "status": status,
+        "files": artifacts.files.load(Ordering::Relaxed),
+        "max_files": state.config.files.max,
+        "has_more_files": is_cut,
+        "published": artifacts.published.load(Ordering::Relaxed),
+        "broken_files": count,
+        "broken": named.map(|(file, fault)| json!({ "file": file, "reason": fault.reason, "since": fault.since.to_string() }))
+            .collect::<Vec<_>>(),
+    });
+    (status, body)
 }
 
 fn journal(state: &State) -> (&'static str, Value) {

@@ -15,7 +15,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard};
 
 use problem::Problem;
-use telemetry::{aggregates, events, ingest, stats, stream};
+use telemetry::{aggregates, engine_logs, engines, events, ingest, stats, stream};
 
 /// Every route of the service.
 pub fn routes(config: &mut ServiceConfig) {
@@ -30,6 +30,10 @@ pub fn routes(config: &mut ServiceConfig) {
         ))
         .service(only("/api/telemetry/stats", "GET, HEAD", [get().to(stats::stats)]))
         .service(only("/api/telemetry/aggregates", "GET, HEAD", [get().to(aggregates::aggregates)]))
+        .service(only("/api/telemetry/engines", "GET, HEAD", [get().to(engines::list)]))
+        .service(only("/api/telemetry/engines/{name}/heartbeat", "POST", [web::post().to(engines::heartbeat)]))
+        .service(only("/api/telemetry/engines/{name}/stopped", "POST", [web::post().to(engines::stopped)]))
+        .service(only("/api/telemetry/engine_logs", "GET, HEAD", [get().to(engine_logs::engine_logs)]))
         .service(only("/api/telemetry/stream", "GET", [web::get().to(stream::stream)]))
         .default_service(web::to(not_found));
 }

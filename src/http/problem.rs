@@ -48,6 +48,8 @@ pub enum Problem {
     ForeignHost,
     /// There is no such resource.
     NotFound,
+    /// There is no such thing; in words.
+    Missing(String),
     /// The resource has other methods.
     MethodNotAllowed(&'static str),
     /// The body came too slowly.
@@ -109,7 +111,7 @@ impl Problem {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ForeignHost => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Unavailable { .. } | Self::Unknown => StatusCode::SERVICE_UNAVAILABLE,
@@ -127,7 +129,7 @@ impl Problem {
             Self::TooLarge(_) => ("too-large", "The request is too large"),
             Self::UnsupportedMedia(_) => ("unsupported-media-type", "The content type is not supported"),
             Self::ForeignHost => ("foreign-host", "This service does not answer for that host"),
-            Self::NotFound => ("not-found", "There is nothing here"),
+            Self::NotFound | Self::Missing(_) => ("not-found", "There is nothing here"),
             Self::MethodNotAllowed(_) => ("method-not-allowed", "The method is not allowed here"),
             Self::TooSlow => ("timeout", "The request came too slowly"),
             Self::Unavailable { .. } => ("unavailable", "The service cannot take this now"),
@@ -139,7 +141,9 @@ impl Problem {
 
     fn detail(&self) -> String {
         match self {
-            Self::Malformed(detail) | Self::TooLarge(detail) | Self::UnsupportedMedia(detail) => detail.clone(),
+            Self::Malformed(detail) | Self::TooLarge(detail) | Self::UnsupportedMedia(detail) | Self::Missing(detail) => {
+                detail.clone()
+            }
             Self::NoneAccepted(_) => "every item has faults; see errors".into(),
             Self::Unacceptable(_) => "nothing was done; see errors".into(),
             Self::ForeignHost => "the Host header must be localhost, an IP address, or a name in http.allowed_hosts".into(),

@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::actors::admission::Admission;
+use crate::actors::artifact_watcher::ArtifactStatus;
+use crate::actors::engine_registry::EngineRegistryHandle;
 use crate::actors::history::History;
 use crate::actors::journal;
 use crate::actors::journal_reader::JournalReaderHandle;
@@ -16,6 +18,7 @@ use crate::actors::sse_session::SseCounters;
 use crate::actors::supervision::Panics;
 use crate::config::Config;
 use crate::domain::clock::Clock;
+use crate::http::telemetry::engine_logs::Logs;
 
 /// Shared by all workers.
 #[derive(Debug)]
@@ -42,10 +45,16 @@ pub struct State {
     pub integrity: Mutex<Integrity>,
     /// Name of a broken journal that was set aside at the start.
     pub set_aside: Option<String>,
+    /// The engines.
+    pub engines: EngineRegistryHandle,
+    /// The files of engines.
+    pub artifacts: Arc<ArtifactStatus>,
     /// The streams' counts.
     pub sse: Arc<SseCounters>,
     /// Contained panics.
     pub panics: Panics,
+    /// The logs of the engines.
+    pub logs: Logs,
     /// Memory for request bodies, in KiB.
     pub body_memory: Admission,
     /// Memory for answers, in KiB.

@@ -3,6 +3,10 @@
 //! [`EventLog`] is written by one actor; any number of [`EventReader`]s read beside it. The embedded implementation is
 //! [`sqlite`].
 
+pub mod log_file;
+pub mod log_follow;
+pub mod log_mark;
+pub mod log_tail;
 pub mod query;
 pub mod sqlite;
 pub mod sqlite_reader;
@@ -197,6 +201,19 @@ pub trait EventReader: Send {
     /// # Errors
     /// The store failed.
     fn newest(&mut self, count: usize, max_bytes: usize) -> Result<Vec<Event>, StorageError>;
+
+    /// Events whole with `after < id <= until`, oldest first: at most `limit`, and no further one once `max_bytes` are
+    /// reached. False when there are more.
+    ///
+    /// # Errors
+    /// The store failed or took too long.
+    fn events(
+        &mut self,
+        after: EventId,
+        until: EventId,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<(Vec<Event>, bool), StorageError>;
 
     /// Counts of matching events per bucket of `bucket` seconds; the filter must have both times.
     ///

@@ -120,6 +120,31 @@ impl EventReader for SqliteReader {
         })
     }
 
+    fn events(
+        &mut self,
+        after: EventId,
+        until: EventId,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<(Vec<Event>, bool), StorageError> {
+        self.within(self.timeout, |connection| {
+            let sql = "select id, ts, type, severity, profile_id, source, symbol, strategy, body
+                       from events not indexed where id > ? and id <= ? order by id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([after.to_sql(), until.to_sql()])?;
+            let (mut events, mut bytes) = (Vec::new(), 0);
+            while let Some(row) = rows.next()? {
+                if events.len() >= limit || bytes >= max_bytes {
+                    return Ok((events, false));
+                }
+                let event = restore(row)?;
+                bytes += event.size();
+                events.push(event);
+            }
+            Ok((events, true))
+        })
+    }
+
     fn counts(&mut self, filter: &Filter, bucket: i64, group: Option<GroupBy>) -> Result<Vec<Count>, StorageError> {
         let column = match group {
             None => "null",

@@ -160,6 +160,10 @@ fn a_broken_journal_is_kept_for_the_operator_and_does_not_stop_the_service() {
     bytes[..200].fill(b'?');
     bytes[length / 2..length / 2 + 9000].fill(b'!');
     std::fs::write(&path, &bytes).unwrap();
+    // a write-ahead log that is still there would mend it
+    for side in ["journal.db-wal", "journal.db-shm"] {
+        let _ = std::fs::remove_file(path.with_file_name(side));
+    }
     app.restart();
     assert!(matches!(app.health()["status"].as_str(), Some("ok" | "degraded")), "it serves");
     assert_eq!(app.get("/health/ready").status(), 200);

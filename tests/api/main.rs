@@ -14,6 +14,10 @@
 
 mod aggregates;
 mod crash;
+mod engine_files;
+mod engine_logs;
+mod engine_logs_follow;
+mod engines;
 mod events;
 mod harness;
 mod health;

@@ -1,5 +1,7 @@
 //! Bus, journal, ring, readers and fan-out together, without HTTP: what a client sees of all of them.
 
+mod artifacts;
+mod engines;
 mod world;
 
 use std::sync::atomic::Ordering;

@@ -182,6 +182,6 @@ pub async fn until(body: &mut SseBody, last: EventId) -> String {
 }
 
 /// A clock that shows what `hand` was last set to: microseconds since 1970.
-fn manual(hand: Arc<AtomicI64>) -> Clock {
+pub fn manual(hand: Arc<AtomicI64>) -> Clock {
     Clock::new(move || Timestamp::from_micros(hand.load(Ordering::SeqCst)))
 }

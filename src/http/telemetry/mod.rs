@@ -1,8 +1,11 @@
 //! `/api/telemetry`: events in, events out.
 
 pub mod aggregates;
+pub mod engine_logs;
+pub mod engines;
 pub mod events;
 pub mod ingest;
+mod log_stream;
 mod ndjson;
 pub mod stats;
 pub mod stream;

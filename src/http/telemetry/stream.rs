@@ -1,9 +1,12 @@
 //! `GET /api/telemetry/stream`: live events over SSE.
 
+use std::convert::Infallible;
 use std::rc::Rc;
 
 use actix_web::http::{ConnectionType, Version, header};
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use futures_util::Stream;
 
 use crate::actors::sse_fanout::{FanoutHandle, Start, Subscription};
 use crate::actors::sse_session::Wish;
@@ -30,6 +33,11 @@ pub async fn stream(
     let sse = &state.config.sse;
     control.limit(StreamLimits { send_buffer: sse.send_buffer, user_timeout: sse.stall_timeout });
     let body = fanout.open(subscription, control).await;
+    Ok(endless(&request, body))
+}
+
+/// The answer to `request` that streams the blocks of `body`.
+pub(super) fn endless(request: &HttpRequest, body: impl Stream<Item = Result<Bytes, Infallible>> + 'static) -> HttpResponse {
     let mut response = HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-cache, no-store, no-transform"))
@@ -40,7 +48,7 @@ pub async fn stream(
         response.head_mut().no_chunking(true);
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
-    Ok(response)
+    response
 }
 
 fn read(request: &HttpRequest) -> Result<Subscription, Problem> {

@@ -1,5 +1,7 @@
 //! The composition root: starts the actors from the bottom up, serves, and stops everything in order.
 
+mod engines;
+
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +18,8 @@ use tokio::time::timeout;
 use tracing_subscriber::EnvFilter;
 
 use crate::actors::admission::Admission;
+use crate::actors::artifact_publisher::Publisher;
+use crate::actors::artifact_watcher::{self, ArtifactStatus, ArtifactWatcher};
 use crate::actors::history::History;
 use crate::actors::journal::{Checkpoint, Journal, Retention, SharedStatus};
 use crate::actors::journal_reader::JournalReaderHandle;
@@ -25,9 +29,11 @@ use crate::actors::sse_session::{Hub, Limits};
 use crate::actors::supervision::Panics;
 use crate::config::Config;
 use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::id::EventId;
 use crate::domain::ring::{Ring, RingLimits};
 use crate::http::server;
 use crate::http::state::{Integrity, State};
+use crate::http::telemetry::engine_logs::Logs;
 use crate::storage::sqlite::{self, Opened, Place};
 use crate::storage::sqlite_reader::SqliteReader;
 use crate::storage::{Durability, EventLog as _, EventReader, StorageError};
@@ -108,6 +114,7 @@ struct App {
     fanouts: Fanouts,
     journal: Addr<Journal>,
     stop_check: Arc<AtomicBool>,
+    files: Addr<ArtifactWatcher>,
     arbiters: Vec<Arbiter>,
 }
 
@@ -169,6 +176,15 @@ impl App {
         };
         let readers = JournalReaderHandle::start(config.journal.readers, timeout, Arc::new(open_reader), panics.clone());
         let history = History::new(ring, readers.clone(), clock.clone(), Arc::clone(&status));
+        let engine_threads = (Arbiter::new(), Arbiter::new());
+        let engines = engines::watch_engines(&config, &engine_threads, history.clone(), &bus, &clock, &panics);
+        let files_thread = Arbiter::new();
+        let artifacts = Arc::<ArtifactStatus>::default();
+        // what the registry will not read again has to be published again, or a restart would forget a quiet engine's file
+        let rebuild = i64::try_from(config.engines.rebuild.as_micros()).unwrap_or(i64::MAX);
+        let remembered = EventId::first_at(Timestamp::from_micros(clock.now().micros().saturating_sub(rebuild)));
+        let publisher = Publisher::new(&bus, history.clone(), remembered, config.telemetry.admission_timeout);
+        let files = engines::watch_files(&config, &files_thread, publisher, &clock, &panics, Arc::clone(&artifacts));
         let body_memory = Admission::new(config.http.body_memory / 1024, Duration::ZERO);
         let answer_memory = Admission::new(config.http.answer_memory / 1024, Duration::ZERO);
         let state = web::Data::new(State {
@@ -182,7 +198,10 @@ impl App {
             journal: status,
             integrity: Mutex::new(Integrity::Checking),
             set_aside,
+            engines,
+            artifacts,
             sse: Arc::default(),
+            logs: Logs::new(&config, panics.clone()),
             panics,
             body_memory,
             answer_memory,
@@ -199,7 +218,16 @@ impl App {
         let handle = server.handle();
         actix::spawn(server);
         tracing::info!(%address, events = stats.events, newest = %stats.newest, "plimsoll is listening");
-        Ok(Self { address, state, server: handle, fanouts, journal, stop_check, arbiters: vec![bus_thread, journal_thread] })
+        Ok(Self {
+            address,
+            state,
+            server: handle,
+            fanouts,
+            journal,
+            files,
+            stop_check,
+            arbiters: vec![files_thread, engine_threads.1, engine_threads.0, bus_thread, journal_thread],
+        })
     }
 
     /// The shutdown, step by step, each with its own time.
@@ -215,6 +243,7 @@ impl App {
         self.state.ready.store(false, Ordering::Release);
         self.state.bus.stop_intake();
         self.stop_check.store(true, Ordering::Relaxed);
+        self.files.do_send(artifact_watcher::Stop);
 
         let fanouts = self.fanouts.lock().clone();
         // all of them are told before any of them is waited for; a fan-out that is gone has no clients
@@ -233,6 +262,7 @@ impl App {
         let stopped = timeout(limit, self.server.stop(true)).await.is_ok();
         // whoever still has a request under way loses it with the process
         step("http server", stopped);
+        step("engines", timeout(limit, self.state.engines.stop()).await.is_ok());
         step("event bus", timeout(limit, self.state.bus.drain()).await.is_ok());
         step("journal", timeout(limit, self.journal.send(Checkpoint)).await.is_ok_and(|sent| sent.is_ok()));
         for arbiter in self.arbiters {

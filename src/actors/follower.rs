@@ -1,0 +1,107 @@
+//! Following the bus: a cursor over the committed events, for actors that fold them into state.
+//!
+//! The events come from the ring, and from the journal where the ring is too short. An actor takes a bounded number of them
+//! in a turn and then sends itself word to go on, so that its other messages come in between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::wrap_future;
+use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler};
+
+use super::history::History;
+use super::wake::{Bell, RingMoved, Subscriber};
+use crate::domain::event::Event;
+use crate::domain::id::EventId;
+
+/// Events of one turn.
+const TURN: usize = 256;
+/// How long to wait when the journal did not answer.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Where an actor is in the order of all events.
+#[derive(Debug)]
+pub struct Follower {
+    history: History,
+    cursor: EventId,
+    bell: Bell,
+    /// Whether the journal is being asked.
+    is_reading: bool,
+}
+
+/// An actor that follows the bus. It calls [`follow`] on each [`RingMoved`], and once when it has subscribed.
+pub trait Follows: Actor<Context = Context<Self>> + Handler<RingMoved> {
+    /// Its place.
+    fn follower(&mut self) -> &mut Follower;
+
+    /// Takes the next events, oldest first; the place is behind them already.
+    fn take(&mut self, events: Vec<Arc<Event>>, ctx: &mut Context<Self>);
+}
+
+impl Follower {
+    /// Follows what comes after `cursor`.
+    #[must_use]
+    pub fn new(history: History, cursor: EventId) -> Self {
+        Self { history, cursor, bell: Bell::default(), is_reading: false }
+    }
+
+    /// What the bus is to be given, so that it rings.
+    #[must_use]
+    pub fn subscriber<A: Follows>(&self, actor: &Addr<A>) -> Subscriber {
+        self.bell.subscriber(&actor.clone().recipient())
+    }
+
+    /// The last event that was taken.
+    #[must_use]
+    pub fn cursor(&self) -> EventId {
+        self.cursor
+    }
+
+    /// The newest event that there is.
+    #[must_use]
+    pub fn newest(&self) -> EventId {
+        self.history.ring().newest()
+    }
+}
+
+/// Lets `actor` take what is new: one turn of it now, the rest by and by.
+pub fn follow<A: Follows>(actor: &mut A, ctx: &mut Context<A>) {
+    let follower = actor.follower();
+    if follower.is_reading {
+        return;
+    }
+    follower.bell.heard();
+    let Some(events) = follower.history.recent(follower.cursor, TURN) else {
+        return read(actor, ctx);
+    };
+    let Some(last) = events.last().map(|event| event.id()) else { return };
+    follower.cursor = last;
+    let is_full = events.len() == TURN;
+    if is_full {
+        // through the mailbox, behind what is in it
+        ctx.address().do_send(RingMoved);
+    }
+    actor.take(events, ctx);
+}
+
+fn read<A: Follows>(actor: &mut A, ctx: &mut Context<A>) {
+    let follower = actor.follower();
+    follower.is_reading = true;
+    let (history, cursor) = (follower.history.clone(), follower.cursor);
+    let stored = async move { history.stored(cursor).await };
+    ctx.spawn(wrap_future::<_, A>(stored).map(|outcome, actor, ctx| {
+        let follower = actor.follower();
+        follower.is_reading = false;
+        match outcome {
+            Ok((events, cursor)) => {
+                follower.cursor = cursor;
+                ctx.address().do_send(RingMoved);
+                actor.take(events, ctx);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot follow the events from the journal; trying again");
+                ctx.run_later(RETRY, |_, ctx| ctx.address().do_send(RingMoved));
+            }
+        }
+    }));
+}

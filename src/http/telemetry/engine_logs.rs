@@ -1,0 +1,171 @@
+//! `GET /api/telemetry/engine_logs`: the last records of an engine's log, or the log as it grows.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+
+use super::log_stream;
+use crate::actors::admission::Admission;
+use crate::actors::supervision::Panics;
+use crate::config::Config;
+use crate::domain::engine::EngineName;
+use crate::domain::log_filter::LogFilter;
+use crate::domain::log_line::Level;
+use crate::http::answer::Answer;
+use crate::http::problem::Problem;
+use crate::http::query::Params;
+use crate::http::state::State;
+use crate::storage::log_file::{LogError, LogPlace};
+use crate::storage::log_follow::Start;
+use crate::storage::log_mark::Mark;
+use crate::storage::log_tail::{self, Tail, TailLimits};
+
+/// Most records that may be asked for.
+const MAX_LINES: usize = 5_000;
+
+/// Logs that are read at once; others wait.
+const READS: usize = 4;
+/// How long they wait.
+const READ_WAIT: Duration = Duration::from_secs(5);
+/// Most followers.
+const MAX_FOLLOWERS: usize = 64;
+
+/// The logs of the engines.
+#[derive(Debug)]
+pub struct Logs {
+    folder: PathBuf,
+    /// The work of one question.
+    limits: TailLimits,
+    reads: Admission,
+    /// Followers there may be.
+    pub(super) followers: Admission,
+    panics: Panics,
+}
+
+impl Logs {
+    /// The logs in the folder of `config`.
+    #[must_use]
+    pub fn new(config: &Config, panics: Panics) -> Self {
+        Self {
+            folder: config.artifacts.join("logs"),
+            limits: TailLimits::default(),
+            reads: Admission::new(READS, READ_WAIT),
+            followers: Admission::new(MAX_FOLLOWERS, Duration::ZERO),
+            panics,
+        }
+    }
+
+    fn place(&self, engine: &EngineName, configured: Option<&Path>) -> LogPlace {
+        LogPlace::new(engine.clone(), &self.folder, configured)
+    }
+
+    /// Runs `work`, which may wait for a disk, beside the HTTP workers.
+    ///
+    /// # Errors
+    /// Too many wait already, or `work` failed.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(TailLimits) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let permit = self.reads.enter(1).await?;
+        let (limits, panics) = (self.limits, self.panics.clone());
+        let work = web::block(move || {
+            let _permit = permit;
+            panics.guard("engine_logs", || work(limits))
+        });
+        let Ok(Ok(outcome)) = work.await else { return Err(Problem::Internal) };
+        Ok(outcome?)
+    }
+}
+
+/// What is asked for.
+#[derive(Debug)]
+struct Question {
+    engine: EngineName,
+    lines: usize,
+    filter: LogFilter,
+    follow: bool,
+    after: Option<Mark>,
+}
+
+/// The route.
+///
+/// # Errors
+/// Faults of the query, an engine without a log, or a log that cannot be read.
+pub async fn engine_logs(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
+    let Question { engine, lines, filter, follow, after } = read(&request)?;
+    let place = state.logs.place(&engine, configured(&state.config, &engine));
+    if follow {
+        let start = after.map_or(Start::Last(lines), |mark| Start::After(mark, MAX_LINES));
+        return log_stream::open(&request, state, place, filter, start).await;
+    }
+    let (name, tail) = state
+        .logs
+        .run(move |limits| {
+            let log = place.open()?;
+            let name = log.name.to_string_lossy().into_owned();
+            Ok((name, log_tail::tail(&log.file, lines, &filter, limits)?))
+        })
+        .await?;
+    answer(engine.as_str(), &name, tail, &state)
+}
+
+/// The file that the configuration names as the log of `engine`.
+fn configured<'a>(config: &'a Config, engine: &EngineName) -> Option<&'a Path> {
+    config.engines.by_name.get(engine.as_str())?.log.as_deref()
+}
+
+fn answer(engine: &str, file: &str, tail: Tail, state: &State) -> Result<HttpResponse, Problem> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        engine: &'a str,
+        file: &'a str,
+        lines: &'a [String],
+        /// Bytes that were searched.
+        scanned_bytes: u64,
+        /// Whether the search was ended by a limit, not by the log's front or by having enough.
+        truncated: bool,
+    }
+    let body = Body { engine, file, lines: &tail.records, scanned_bytes: tail.scanned, truncated: tail.limited };
+    let size = 256 + tail.records.iter().map(|record| record.len() + record.len() / 8 + 8).sum::<usize>();
+    let answer = Answer::new(size, &state.answer_memory, |out| {
+        // texts and numbers always have a JSON form
+        let _ = serde_json::to_writer(out, &body);
+    })?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(answer))
+}
+
+fn read(request: &HttpRequest) -> Result<Question, Problem> {
+    let mut params = Params::of(request)?;
+    // a name that could be a path is not looked at any further
+    let malformed = |fault| Problem::Malformed(format!("engine {fault}"));
+    let engine = params.text("engine").map(EngineName::parse).transpose().map_err(malformed)?;
+    let filter = LogFilter {
+        at_least: params.parsed::<Level>("level", "must be trace, debug, info, warning, error or critical"),
+        text: params.text("q").map(str::to_owned),
+    };
+    let lines = params.number("lines", 1..=MAX_LINES).unwrap_or(100);
+    let follow = params.flag("follow");
+    // a position that is not one of ours is no reason to refuse a browser, which would give up for ever
+    let header = request.headers().get("Last-Event-ID").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let after = header.or_else(|| params.text("last_event_id").and_then(|text| text.parse().ok()));
+    let Some(engine) = engine else {
+        params.fault("engine", "is required");
+        return Err(params.finish().err().unwrap_or(Problem::Internal));
+    };
+    params.finish().map(|()| Question { engine, lines, filter, follow, after })
+}
+
+impl From<LogError> for Problem {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::None => Self::Missing(format!("{error}; one is artifacts/logs/NAME*.log, or what the configuration names")),
+            LogError::Io(error) => {
+                tracing::error!(%error, "a log cannot be read");
+                Self::Unavailable { detail: "the log cannot be read".into(), retry_after: 5 }
+            }
+        }
+    }
+}
