@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::NaiveTime;
 use chrono_tz::Tz;
 
 use super::reader::Reader;
@@ -18,8 +19,10 @@ pub struct Files {
 /// `session:`: the trading day.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// Of local times that are written without an offset.
+    /// Of local times that are written without an offset, and of the trading day.
     pub timezone: Tz,
+    /// The local time at which a trading day begins.
+    pub roll_time: NaiveTime,
 }
 
 impl Files {
@@ -33,6 +36,15 @@ impl Files {
 
 impl Session {
     pub(super) fn read(r: &mut Reader) -> Self {
-        Self { timezone: r.parsed("session.timezone", Tz::Asia__Kolkata, "must be the name of a time zone such as Asia/Kolkata") }
+        let expected = "must be a time of day such as \"00:00\" or \"17:30\", in quotes";
+        let roll_time = r.text("session.roll_time", "00:00");
+        let roll_time = NaiveTime::parse_from_str(&roll_time, "%H:%M").unwrap_or_else(|_| {
+            r.fault("session.roll_time", expected);
+            NaiveTime::MIN
+        });
+        Self {
+            timezone: r.parsed("session.timezone", Tz::Asia__Kolkata, "must be the name of a time zone such as Asia/Kolkata"),
+            roll_time,
+        }
     }
 }

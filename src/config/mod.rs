@@ -5,15 +5,17 @@
 mod engines;
 mod files;
 mod reader;
+mod risk;
 mod sections;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use engines::{EngineConfig, Engines};
 pub use files::{Files, Session};
 use reader::Reader;
+pub use risk::Risk;
 
 use crate::domain::envelope::Rules;
 use crate::domain::ring::RingLimits;
@@ -44,6 +46,8 @@ pub struct Config {
     pub files: Files,
     /// The trading day.
     pub session: Session,
+    /// Risk.
+    pub risk: Risk,
     /// The HTTP server.
     pub http: Http,
     /// Logs.
@@ -188,7 +192,9 @@ impl Config {
             })
             .collect();
         overrides.extend(flags.listen.clone().map(|listen| ("http.listen".to_owned(), listen)));
-        Self::parse(text.as_deref().unwrap_or_default(), &overrides, flags.artifacts.clone())
+        let mut config = Self::parse(text.as_deref().unwrap_or_default(), &overrides, flags.artifacts.clone())?;
+        config.risk.beside(flags.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH)));
+        Ok(config)
     }
 
     fn parse(yaml: &str, overrides: &[(String, String)], artifacts: Option<PathBuf>) -> Result<Self, ConfigError> {
@@ -199,6 +205,7 @@ impl Config {
             engines: Engines::read(&mut r),
             files: Files::read(&mut r),
             session: Session::read(&mut r),
+            risk: Risk::read(&mut r),
             http: Http::read(&mut r),
             log: Log::read(&mut r),
             telemetry: Telemetry::read(&mut r),
@@ -278,6 +285,7 @@ mod tests {
             Engines::read(r);
             Files::read(r);
             Session::read(r);
+            Risk::read(r);
             Http::read(r);
             Log::read(r);
             Telemetry::read(r);

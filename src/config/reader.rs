@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use rust_decimal::Decimal;
 use serde_yaml::Value;
 
 /// Raw YAML that is being turned into a configuration.
@@ -127,6 +128,16 @@ impl Reader {
         let expected = format!("must be a whole number from {} to {}", range.start(), range.end());
         self.read(path, default, &expected, |value| {
             value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| range.contains(n))
+        })
+    }
+
+    /// A decimal number, exactly as it is written.
+    pub(super) fn decimal(&mut self, path: &str, default: Decimal) -> Decimal {
+        self.read(path, default, "must be a number", |value| {
+            let text = value
+                .as_str()
+                .map_or_else(|| Some(serde_yaml::to_string(value).ok()?.trim().to_owned()), |text| Some(text.to_owned()))?;
+            Decimal::from_str(&text).or_else(|_| Decimal::from_scientific(&text)).ok()
         })
     }
 

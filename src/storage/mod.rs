@@ -3,6 +3,7 @@
 //! [`EventLog`] is written by one actor; any number of [`EventReader`]s read beside it. The embedded implementation is
 //! [`sqlite`].
 
+pub mod atomic_file;
 pub mod log_file;
 pub mod log_follow;
 pub mod log_mark;

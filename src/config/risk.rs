@@ -1,0 +1,119 @@
+//! `risk:`
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+
+use super::reader::Reader;
+use crate::domain::risk::kill_switch::TradingState;
+use crate::domain::risk::limits::{LimitKind, Limits};
+
+/// `risk:`: what must not go under.
+#[derive(Debug, Clone)]
+pub struct Risk {
+    /// The limits unless an override says otherwise.
+    pub limits: Limits,
+    /// The file of overrides; `None` is `risk_overrides.yaml` beside the configuration.
+    pub overrides_file: Option<PathBuf>,
+    /// From this utilisation on, in percent, a limit is in its warning band.
+    pub warn_at_pct: Decimal,
+    /// Below this utilisation, in percent, it has left it.
+    pub calm_below_pct: Decimal,
+    /// Whether the daily loss counts open positions.
+    pub include_unrealized: bool,
+    /// Where the day's equity starts when no engine says so.
+    pub starting_capital: Option<Decimal>,
+    /// A figure without news for so long is not fresh.
+    pub stale_after: Duration,
+    /// Whether the daily files hold running totals instead of each day's own figures.
+    pub cumulative_daily_metrics: bool,
+    /// What a breach of each limit makes of the trading state.
+    pub on_breach: Vec<(LimitKind, TradingState)>,
+    /// What an engine's own `kill_switch_triggered` makes of it.
+    pub on_engine_kill: Option<TradingState>,
+    /// Bytes of findings that wait for their commit.
+    pub queue_bytes: usize,
+    /// Threads that compute VaR.
+    pub var_threads: usize,
+    /// Questions of VaR that may wait for them.
+    pub var_queue: usize,
+    /// Answers of VaR that are remembered.
+    pub var_cache: usize,
+}
+
+/// Name of the overrides file beside the configuration.
+const OVERRIDES: &str = "risk_overrides.yaml";
+
+/// The word for no reaction.
+const NOTHING: &str = "nothing";
+
+impl Risk {
+    pub(super) fn read(r: &mut Reader) -> Self {
+        let limits = Limits::from_fn(|kind| {
+            let path = format!("risk.{}", config_key(kind));
+            let value = r.decimal(&path, default_limit(kind));
+            let alias = "risk.max_daily_loss";
+            let value = if kind == LimitKind::MaxDailyLoss { r.decimal(alias, value) } else { value };
+            kind.check(value).unwrap_or_else(|expected| {
+                r.fault(&path, expected);
+                default_limit(kind)
+            })
+        });
+        let warn_at_pct = r.decimal("risk.warn_at_pct", Decimal::from(80));
+        let calm_below_pct = r.decimal("risk.calm_below_pct", Decimal::from(75));
+        if calm_below_pct <= Decimal::ZERO || calm_below_pct > warn_at_pct || warn_at_pct >= Decimal::ONE_HUNDRED {
+            r.fault("risk.warn_at_pct", "must be below 100, and not below risk.calm_below_pct, which must be above 0");
+        }
+        let starting_capital = r.decimal("risk.starting_capital", Decimal::ZERO);
+        if starting_capital < Decimal::ZERO {
+            r.fault("risk.starting_capital", "must not be negative");
+        }
+        let overrides_file = r.text("risk.overrides_file", "");
+        let reactions = [NOTHING, "reducing", "halted"];
+        let mut on_breach = Vec::new();
+        for kind in LimitKind::ALL {
+            let state = r.one_of(&format!("risk.on_breach.{}", kind.breach_type()), &reactions).parse();
+            on_breach.extend(state.map(|state| (kind, state)));
+        }
+        Self {
+            limits,
+            overrides_file: (!overrides_file.is_empty()).then(|| overrides_file.into()),
+            warn_at_pct,
+            calm_below_pct,
+            include_unrealized: r.flag("risk.include_unrealized", true),
+            starting_capital: (starting_capital > Decimal::ZERO).then_some(starting_capital),
+            stale_after: r.duration("risk.stale_after", Duration::from_secs(300)),
+            cumulative_daily_metrics: r.one_of("risk.daily_metrics", &["per_day", "cumulative"]) == "cumulative",
+            on_breach,
+            on_engine_kill: r.one_of("risk.on_engine_kill", &reactions).parse().ok(),
+            queue_bytes: r.size("risk.queue_bytes", 4 << 20, 1 << 20),
+            var_threads: r.count("risk.var_threads", 1, 1..=64),
+            var_queue: r.count("risk.var_queue", 64, 1..=100_000),
+            var_cache: r.count("risk.var_cache", 256, 1..=100_000),
+        }
+    }
+
+    /// The file of overrides when the configuration is `config`.
+    pub(super) fn beside(&mut self, config: &Path) {
+        self.overrides_file.get_or_insert_with(|| config.with_file_name(OVERRIDES));
+    }
+}
+
+/// What a limit is called in `risk:`.
+fn config_key(kind: LimitKind) -> &'static str {
+    match kind {
+        LimitKind::MaxDailyLoss => "max_daily_loss_abs",
+        other => other.field(),
+    }
+}
+
+fn default_limit(kind: LimitKind) -> Decimal {
+    Decimal::from(match kind {
+        LimitKind::MaxDailyLoss => 10_000,
+        LimitKind::MaxDailyDrawdownPct => 5,
+        LimitKind::MaxTradesPerDay => 20,
+        LimitKind::MaxTradesPerSymbolPerDay => 5,
+        LimitKind::MaxLossStreak => 4,
+    })
+}
