@@ -50,11 +50,12 @@ const NOTHING: &str = "nothing";
 
 impl Risk {
     pub(super) fn read(r: &mut Reader) -> Self {
+        // the older name of the first limit
+        let is_old = r.names("risk").contains(&LimitKind::MaxDailyLoss.breach_type().to_owned());
         let limits = Limits::from_fn(|kind| {
-            let path = format!("risk.{}", config_key(kind));
+            let key = if kind == LimitKind::MaxDailyLoss && !is_old { "max_daily_loss_abs" } else { kind.breach_type() };
+            let path = format!("risk.{key}");
             let value = r.decimal(&path, default_limit(kind));
-            let alias = "risk.max_daily_loss";
-            let value = if kind == LimitKind::MaxDailyLoss { r.decimal(alias, value) } else { value };
             kind.check(value).unwrap_or_else(|expected| {
                 r.fault(&path, expected);
                 default_limit(kind)
@@ -97,14 +98,6 @@ impl Risk {
     /// The file of overrides when the configuration is `config`.
     pub(super) fn beside(&mut self, config: &Path) {
         self.overrides_file.get_or_insert_with(|| config.with_file_name(OVERRIDES));
-    }
-}
-
-/// What a limit is called in `risk:`.
-fn config_key(kind: LimitKind) -> &'static str {
-    match kind {
-        LimitKind::MaxDailyLoss => "max_daily_loss_abs",
-        other => other.field(),
     }
 }
 
