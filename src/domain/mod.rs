@@ -24,5 +24,6 @@ pub mod performance;
 pub mod position;
 pub mod rate;
 pub mod ring;
+pub mod risk;
 pub mod schema;
 pub mod sse;
