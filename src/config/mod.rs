@@ -4,6 +4,7 @@
 
 mod engines;
 mod files;
+mod logs;
 mod reader;
 mod sections;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use engines::{EngineConfig, Engines};
 pub use files::{Files, Session};
+pub use logs::Logs;
 use reader::Reader;
 
 use crate::domain::envelope::Rules;
@@ -42,11 +44,13 @@ pub struct Config {
     pub engines: Engines,
     /// The files of engines.
     pub files: Files,
+    /// The logs of engines.
+    pub logs: Logs,
     /// The trading day.
     pub session: Session,
     /// The HTTP server.
     pub http: Http,
-    /// Logs.
+    /// The service's own log.
     pub log: Log,
     /// What is accepted, and how much of it is kept at hand.
     pub telemetry: Telemetry,
@@ -198,6 +202,7 @@ impl Config {
             artifacts: artifacts.unwrap_or_else(|| artifacts_in_file.into()),
             engines: Engines::read(&mut r),
             files: Files::read(&mut r),
+            logs: Logs::read(&mut r),
             session: Session::read(&mut r),
             http: Http::read(&mut r),
             log: Log::read(&mut r),
@@ -277,6 +282,7 @@ mod tests {
             r.text("artifacts", "");
             Engines::read(r);
             Files::read(r);
+            Logs::read(r);
             Session::read(r);
             Http::read(r);
             Log::read(r);
