@@ -70,6 +70,16 @@ struct Tail {
 #[derive(Debug, Serialize, Deserialize)]
 struct Data {
     line: String,
+    /// It goes on with the record before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    continued: bool,
+}
+
+/// The word that records may be missing.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", content = "payload", rename_all = "snake_case")]
+enum Notice {
+    LogGap { reason: String },
 }
 
 /// Shows the log.
@@ -87,7 +97,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         }
         let tail: Tail = serde_json::from_slice(&answer.body)?;
         for line in tail.lines {
-            show(&mut out, Data { line }, json)?;
+            show(&mut out, &Data { line, continued: false }, json)?;
         }
         if tail.truncated {
             let scanned = terminal::grouped(tail.scanned_bytes);
@@ -97,7 +107,15 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let end = Follow::new(client, args.query(), None, SILENCE).at(PATH).run(|news| {
         match news {
-            News::Event(data) => show(&mut out, serde_json::from_str(data)?, json)?,
+            News::Event(data) => match serde_json::from_str(data) {
+                Ok(Notice::LogGap { reason }) => {
+                    if json {
+                        out.line(data)?;
+                    }
+                    terminal::complain(&format!("records may be missing here ({})", harmless(&reason)));
+                }
+                Err(_) => show(&mut out, &serde_json::from_str(data)?, json)?,
+            },
             News::Away(reason) => terminal::complain(&format!("{base} is away ({reason}); waiting for it to come back")),
             News::Back => terminal::complain(&format!("{base} is back, going on from where it was")),
         }
@@ -109,19 +127,21 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::Clean)
 }
 
-fn show(out: &mut Out, data: Data, json: bool) -> anyhow::Result<()> {
-    let text = if json { serde_json::to_string(&data)? } else { painted(&data.line, out.colour) };
+fn show(out: &mut Out, data: &Data, json: bool) -> anyhow::Result<()> {
+    let text = if json { serde_json::to_string(data)? } else { painted(&data.line, data.continued, out.colour) };
     out.line(&text)
 }
 
 /// A record for people: coloured by its level, JSON as a line of text, what follows the first line of little weight.
-fn painted(record: &str, colour: bool) -> String {
+fn painted(record: &str, continued: bool, colour: bool) -> String {
     let record = Record::parse(record.as_bytes()).map_or_else(|| without_colours(record), |json| json.to_string());
     let level = log_line::level(record.as_bytes());
     let mut painted = String::with_capacity(record.len() + 32);
     for (number, line) in record.lines().enumerate() {
         if number > 0 {
             painted.push('\n');
+        }
+        if number > 0 || continued {
             Paint::Dim.add(&mut painted, &plain(line), colour);
             continue;
         }
@@ -192,15 +212,16 @@ mod tests {
     #[test]
     fn a_record_is_coloured_by_its_level_and_plain_without_colours() {
         let record = "2024-08-05 09:29:59 [WARNING] e - Failed\nTraceback\n\tfile";
-        assert_eq!(painted(record, false), "2024-08-05 09:29:59 [WARNING] e - Failed\nTraceback\n    file");
-        assert!(painted(record, true).contains("[\x1b[0m\x1b[33mWARNING\x1b[0m] e - Failed\n\x1b[2mTraceback\x1b[0m"));
+        assert_eq!(painted(record, false, false), "2024-08-05 09:29:59 [WARNING] e - Failed\nTraceback\n    file");
+        assert!(painted(record, false, true).contains("[\x1b[0m\x1b[33mWARNING\x1b[0m] e - Failed\n\x1b[2mTraceback\x1b[0m"));
+        assert_eq!(painted("Traceback\n", true, true), "\x1b[2mTraceback\x1b[0m", "what goes on with it");
     }
 
     #[test]
     fn json_and_coloured_logs_read_like_text() {
         let json = r#"{"ts": "t", "level": "ERROR", "logger": "e", "message": "m", "exc_info": "Traceback\n  x"}"#;
-        assert_eq!(painted(json, false), "t [ERROR] e - m\nTraceback\n  x");
-        assert_eq!(painted("\x1b[2m09:00:00\x1b[0m \x1b[32mINFO\x1b[0m a", false), "09:00:00 INFO a");
+        assert_eq!(painted(json, false, false), "t [ERROR] e - m\nTraceback\n  x");
+        assert_eq!(painted("\x1b[2m09:00:00\x1b[0m \x1b[32mINFO\x1b[0m a", false, false), "09:00:00 INFO a");
     }
 
     #[test]
@@ -208,7 +229,7 @@ mod tests {
         for record in
             ["09:00:00 INFO \x1b[2J\x07", "{\"level\":\"INFO\",\"message\":\"\\u001b]0;x\\u0007\"}", "\x1b[31;x\u{202e}"]
         {
-            assert!(!painted(record, false).chars().any(|c| c.is_control() || c == '\u{202e}'), "{record:?}");
+            assert!(!painted(record, false, false).chars().any(|c| c.is_control() || c == '\u{202e}'), "{record:?}");
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod engines;
 mod files;
+mod logs;
 mod reader;
 mod risk;
 mod sections;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use engines::{EngineConfig, Engines};
 pub use files::{Files, Session};
+pub use logs::Logs;
 use reader::Reader;
 pub use risk::Risk;
 
@@ -44,13 +46,15 @@ pub struct Config {
     pub engines: Engines,
     /// The files of engines.
     pub files: Files,
+    /// The logs of engines.
+    pub logs: Logs,
     /// The trading day.
     pub session: Session,
     /// Risk.
     pub risk: Risk,
     /// The HTTP server.
     pub http: Http,
-    /// Logs.
+    /// The service's own log.
     pub log: Log,
     /// What is accepted, and how much of it is kept at hand.
     pub telemetry: Telemetry,
@@ -204,6 +208,7 @@ impl Config {
             artifacts: artifacts.unwrap_or_else(|| artifacts_in_file.into()),
             engines: Engines::read(&mut r),
             files: Files::read(&mut r),
+            logs: Logs::read(&mut r),
             session: Session::read(&mut r),
             risk: Risk::read(&mut r),
             http: Http::read(&mut r),
@@ -284,6 +289,7 @@ mod tests {
             r.text("artifacts", "");
             Engines::read(r);
             Files::read(r);
+            Logs::read(r);
             Session::read(r);
             Risk::read(r);
             Http::read(r);

@@ -17,7 +17,7 @@ const LARGEST_ANSWER: usize = 32 << 20;
 impl Config {
     /// What must hold between values.
     pub(super) fn check(&self, r: &mut Reader) {
-        let Self { http, telemetry, sse, .. } = self;
+        let Self { http, telemetry, sse, logs, .. } = self;
         let mut at_least = |path: &str, value: usize, other: &str, least: usize| {
             if value < least {
                 r.fault(path, format!("must not be less than {other} ({least} bytes)"));
@@ -32,6 +32,9 @@ impl Config {
         at_least("telemetry.queue_bytes", telemetry.queue_bytes, "telemetry.max_body_bytes", telemetry.max_body_bytes);
         at_least("http.body_memory", http.body_memory, "telemetry.max_body_bytes", telemetry.max_body_bytes);
         at_least("http.answer_memory", http.answer_memory, "the largest answer", LARGEST_ANSWER);
+        // in JSON a byte may take six
+        at_least("http.answer_memory", http.answer_memory, "six times logs.answer_bytes", logs.limits.answer.saturating_mul(6));
+        at_least("logs.answer_bytes", logs.limits.answer, "logs.record_bytes", logs.limits.record);
         if sse.retry.0 > sse.retry.1 {
             r.fault("sse.retry_min", "must not be longer than sse.retry_max");
         }

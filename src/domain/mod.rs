@@ -18,6 +18,7 @@ pub mod id;
 pub mod log_filter;
 pub mod log_json;
 pub mod log_line;
+pub mod log_record;
 pub mod market_data;
 pub mod payload;
 pub mod performance;

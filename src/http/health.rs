@@ -39,6 +39,7 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
             "sse": { "status": "ok", "clients": sse.clients.load(Ordering::Relaxed), "max_clients": state.config.sse.max_clients },
             "engines": engines,
             "artifacts": artifacts,
+            "logs": logs(&state),
             "actors": { "status": actors, "panics": panics },
         },
     });
@@ -87,6 +88,20 @@ fn artifacts(state: &State) -> (&'static str, Value) {
             .collect::<Vec<_>>(),
     });
     (status, body)
+}
+
+/// Who reads the logs of engines; to be refused is the reader's trouble, not the service's.
+fn logs(state: &State) -> Value {
+    let (reads, followers) = (&state.logs.reads, &state.logs.followers);
+    json!({
+        "status": "ok",
+        "reads": reads.used(),
+        "max_reads": reads.capacity(),
+        "refused_reads": reads.refused(),
+        "followers": followers.used(),
+        "max_followers": followers.capacity(),
+        "refused_followers": followers.refused(),
+    })
 }
 
 fn journal(state: &State) -> (&'static str, Value) {

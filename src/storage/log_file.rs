@@ -37,6 +37,8 @@ pub struct LogFile {
     pub file: File,
     /// Its bare name.
     pub name: OsString,
+    /// The name it was asked for by: that of a link, if it is one.
+    pub asked: OsString,
     /// What tells it from any other file, for as long as it is open.
     pub identity: Identity,
 }
@@ -46,14 +48,14 @@ pub struct LogFile {
 pub struct Identity(u64, u64, Option<SystemTime>);
 
 impl Identity {
-    fn of(metadata: &fs::Metadata) -> Self {
+    pub(super) fn of(metadata: &fs::Metadata) -> Self {
         Self(metadata.dev(), metadata.ino(), metadata.created().ok())
     }
 }
 
 impl LogPlace {
     /// The log of `engine`: the file that the operator `configured` (wherever it is; a relative path is taken from the working
-    /// directory), else the newest `{engine}*.log` in `folder`.
+    /// directory), else the newest `{engine}*.log` in `folder`, where the name does not go on with a letter or a digit.
     #[must_use]
     pub fn new(engine: EngineName, folder: &Path, configured: Option<&Path>) -> Self {
         Self { engine, folder: folder.to_owned(), configured: configured.map(Path::to_owned) }
@@ -77,36 +79,50 @@ impl LogPlace {
     /// # Errors
     /// There is none, or it cannot be read.
     pub fn open_named(&self, name: &OsStr) -> Result<LogFile, LogError> {
-        let folder = match &self.configured {
-            Some(path) => path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")),
-            None => &self.folder,
-        };
-        let folder = found(folder.canonicalize())?;
+        let folder = found(self.folder().canonicalize())?;
         let path = found(folder.join(name).canonicalize())?;
         // a link may lead within the folder, not out of it
-        if path.starts_with(&folder) { open(&path) } else { Err(LogError::None) }
+        if path.starts_with(&folder) { open(&path, name) } else { Err(LogError::None) }
+    }
+
+    fn folder(&self) -> &Path {
+        match &self.configured {
+            Some(path) => path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+            None => &self.folder,
+        }
+    }
+
+    /// Whether `name` is `{engine}*.log`. `fno` has `fno_paper.log` and `fno-2024-08-05.log`, while `fnord.log` is another
+    /// engine's.
+    pub(super) fn may_be(&self, name: &OsStr) -> bool {
+        let rest = name.as_bytes().strip_prefix(self.engine.as_str().as_bytes());
+        let middle = rest.and_then(|rest| rest.strip_suffix(b".log"));
+        self.configured.is_none() && middle.is_some_and(|middle| middle.first().is_none_or(|byte| !byte.is_ascii_alphanumeric()))
+    }
+
+    /// The files in the log's folder of which `takes` takes the name.
+    pub(super) fn files(&self, takes: impl Fn(&OsStr) -> bool) -> Result<Vec<(OsString, fs::Metadata)>, LogError> {
+        let mut files = Vec::new();
+        for entry in found(fs::read_dir(self.folder()))? {
+            let name = entry?.file_name();
+            if takes(&name) {
+                let metadata = fs::metadata(self.folder().join(&name)).ok().filter(fs::Metadata::is_file);
+                files.extend(metadata.map(|metadata| (name, metadata)));
+            }
+        }
+        Ok(files)
     }
 
     /// Names of all files that may be the log, newest first.
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn candidates(&self) -> Result<Vec<OsString>, LogError> {
-        if self.configured.is_some() {
-            return Ok(Vec::new());
-        }
-        let mut found: Vec<(bool, SystemTime, OsString)> = Vec::new();
-        for entry in self::found(fs::read_dir(&self.folder))? {
-            let name = entry?.file_name();
-            let Some(rest) = name.as_bytes().strip_prefix(self.engine.as_str().as_bytes()) else { continue };
-            let Some(middle) = rest.strip_suffix(b".log") else { continue };
-            // `fno` has `fno_paper.log`; `fnord.log` is more likely another engine's
-            let own = middle.first().is_none_or(|byte| !byte.is_ascii_alphanumeric());
-            let metadata = fs::metadata(self.folder.join(&name)).ok().filter(fs::Metadata::is_file);
-            found.extend(metadata.and_then(|metadata| Some((own, metadata.modified().ok()?, name))));
-        }
+    fn candidates(&self) -> Result<Vec<OsString>, LogError> {
+        let files = self.files(|name| self.may_be(name))?;
+        let mut found: Vec<_> =
+            files.into_iter().filter_map(|(name, metadata)| Some((metadata.modified().ok()?, name))).collect();
         found.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(found.into_iter().map(|(_, _, name)| name).collect())
+        Ok(found.into_iter().map(|(_, name)| name).collect())
     }
 }
 
@@ -119,8 +135,8 @@ fn found<T>(outcome: io::Result<T>) -> Result<T, LogError> {
     })
 }
 
-/// Opens a path that has no links in it.
-fn open(path: &Path) -> Result<LogFile, LogError> {
+/// Opens a path that has no links in it; it was `asked` for.
+fn open(path: &Path, asked: &OsStr) -> Result<LogFile, LogError> {
     // opening a pipe would wait for its writer
     if !found(fs::symlink_metadata(path))?.is_file() {
         return Err(LogError::None);
@@ -132,7 +148,7 @@ fn open(path: &Path) -> Result<LogFile, LogError> {
         return Err(LogError::None);
     }
     let name = path.file_name().ok_or(LogError::None)?.to_owned();
-    Ok(LogFile { file, name, identity: Identity::of(&opened) })
+    Ok(LogFile { file, name, asked: asked.to_owned(), identity: Identity::of(&opened) })
 }
 
 #[cfg(test)]
@@ -160,8 +176,11 @@ mod tests {
         }
         fs::create_dir(folder.join("fno_folder.log")).unwrap();
         assert_eq!(name_of(folder, "fno").as_deref(), Some("fno_paper.log"));
-        assert_eq!(name_of(folder, "fn").as_deref(), Some("fnord.log"), "no better one is there");
-        assert_eq!(name_of(folder, "options"), None);
+        for prefix in ["f", "fn", "fno_pap", "options"] {
+            assert_eq!(name_of(folder, prefix), None, "{prefix}");
+        }
+        write(&folder.join("fno-2024-08-05.log"), 40);
+        assert_eq!(name_of(folder, "fno").as_deref(), Some("fno-2024-08-05.log"));
         assert_eq!(name_of(&folder.join("nowhere"), "fno"), None);
     }
 

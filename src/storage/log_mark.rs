@@ -30,9 +30,14 @@ impl Mark {
         self.offset
     }
 
-    /// Whether `file`, which ends at `end`, has what was before it.
-    pub(super) fn is_in(self, file: &File, end: u64) -> io::Result<bool> {
-        Ok(self.offset <= end && sum(&print(file, self.offset)?) == self.sum)
+    /// Whether enough is before it that no other file is likely to have it.
+    pub(super) fn is_telling(self) -> bool {
+        self.offset >= PRINT as u64
+    }
+
+    /// Whether `file` has what was before it.
+    pub(super) fn is_in(self, file: &File) -> io::Result<bool> {
+        Ok(self.offset <= file.metadata()?.len() && sum(&print(file, self.offset)?) == self.sum)
     }
 }
 

@@ -7,11 +7,10 @@ use std::os::unix::fs::FileExt as _;
 
 use crate::domain::log_filter::LogFilter;
 use crate::domain::log_line::{Grouping, head};
+use crate::domain::log_record::text;
 
 /// Bytes read at once.
 pub const BLOCK: usize = 64 << 10;
-/// Longest record, in bytes; longer ones are cut.
-pub const MAX_RECORD: usize = 64 << 10;
 
 /// How much work one question may be.
 #[derive(Debug, Clone, Copy)]
@@ -20,12 +19,8 @@ pub struct TailLimits {
     pub scan: u64,
     /// Most bytes of the answer.
     pub answer: usize,
-}
-
-impl Default for TailLimits {
-    fn default() -> Self {
-        Self { scan: 64 << 20, answer: 8 << 20 }
-    }
+    /// Most bytes of a record; longer ones are cut.
+    pub record: usize,
 }
 
 /// The last records.
@@ -46,7 +41,7 @@ pub struct Tail {
 pub fn tail(file: &File, count: usize, filter: &LogFilter, limits: TailLimits) -> io::Result<Tail> {
     let (mut records, mut bytes) = (Vec::new(), 0);
     let end = file.metadata()?.len();
-    let found = backwards(file, end, limits.scan, |record, cut, _| {
+    let found = backwards(file, end, limits, |record, cut, _| {
         if filter.takes(record) {
             let text = text(record, cut);
             bytes += text.len();
@@ -67,7 +62,7 @@ pub fn tail(file: &File, count: usize, filter: &LogFilter, limits: TailLimits) -
 /// The file cannot be read.
 pub fn start_of_last(file: &File, end: u64, count: usize, filter: &LogFilter, limits: TailLimits) -> io::Result<u64> {
     let (mut start, mut left) = (end, count);
-    backwards(file, end, limits.scan, |record, _, at| {
+    backwards(file, end, limits, |record, _, at| {
         if left > 0 && filter.takes(record) {
             start = at;
             left -= 1;
@@ -108,20 +103,6 @@ pub fn read(file: &File, at: u64, count: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A record as text: what is no UTF-8 is replaced, `cut` says how many bytes are missing.
-#[must_use]
-pub fn text(record: &[u8], cut: u64) -> String {
-    let mut text = String::from_utf8_lossy(record).into_owned();
-    if text.contains('\r') {
-        text = text.replace("\r\n", "\n");
-    }
-    text.truncate(text.trim_end_matches(['\n', '\r', ' ']).len());
-    if cut > 0 {
-        text.push_str(&format!("… ({cut} more bytes)"));
-    }
-    text
-}
-
 /// Whether to look for more.
 enum Go {
     On,
@@ -134,9 +115,9 @@ struct Found {
     limited: bool,
 }
 
-/// Hands the records before `end` to `each`, newest first: the bytes (at most [`MAX_RECORD`]), how many are missing, and where
-/// the record begins.
-fn backwards(file: &File, end: u64, most: u64, mut each: impl FnMut(&[u8], u64, u64) -> Go) -> io::Result<Found> {
+/// Hands the records before `end` to `each`, newest first: the bytes that it may have, how many are missing, and where the
+/// record begins.
+fn backwards(file: &File, end: u64, limits: TailLimits, mut each: impl FnMut(&[u8], u64, u64) -> Go) -> io::Result<Found> {
     let known_form = has_known_form(file, end)?;
     let mut found = Found { scanned: 0, limited: false };
     // the window is the file from `at` on, up to the end of the record whose beginning is looked for
@@ -144,7 +125,7 @@ fn backwards(file: &File, end: u64, most: u64, mut each: impl FnMut(&[u8], u64, 
     // bytes of that record behind the window
     let mut cut = 0;
     while at > 0 {
-        if found.scanned >= most {
+        if found.scanned >= limits.scan {
             found.limited = true;
             break;
         }
@@ -160,7 +141,7 @@ fn backwards(file: &File, end: u64, most: u64, mut each: impl FnMut(&[u8], u64, 
         window = block;
         for begin in beginnings(&window, at == 0, known_form).into_iter().rev() {
             let record = window.get(begin..).unwrap_or_default();
-            let shown = record.get(..MAX_RECORD).unwrap_or(record);
+            let shown = record.get(..limits.record).unwrap_or(record);
             let missing = cut + (record.len() - shown.len()) as u64;
             let go = if record.trim_ascii().is_empty() { Go::On } else { each(shown, missing, at + begin as u64) };
             match go {
@@ -174,9 +155,9 @@ fn backwards(file: &File, end: u64, most: u64, mut each: impl FnMut(&[u8], u64, 
             window.truncate(begin);
             cut = 0;
         }
-        if window.len() > MAX_RECORD {
-            cut += (window.len() - MAX_RECORD) as u64;
-            window.truncate(MAX_RECORD);
+        if window.len() > limits.record {
+            cut += (window.len() - limits.record) as u64;
+            window.truncate(limits.record);
         }
     }
     Ok(found)
@@ -215,6 +196,9 @@ mod tests {
     use proptest::prelude::*;
     use std::io::Write as _;
 
+    const MAX_RECORD: usize = 64 << 10;
+    const LIMITS: TailLimits = TailLimits { scan: 64 << 20, answer: 8 << 20, record: MAX_RECORD };
+
     fn file(bytes: &[u8]) -> File {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
@@ -222,7 +206,7 @@ mod tests {
     }
 
     fn last(bytes: &[u8], count: usize) -> Vec<String> {
-        tail(&file(bytes), count, &LogFilter::default(), TailLimits::default()).unwrap().records
+        tail(&file(bytes), count, &LogFilter::default(), LIMITS).unwrap().records
     }
 
     #[test]
@@ -265,11 +249,11 @@ mod tests {
         (0..20_000).for_each(|n| log.extend(format!("2024-08-05 09:00:01 [INFO] a - {n}\n").bytes()));
         let filter = LogFilter { text: Some("RARE".into()), ..LogFilter::default() };
         let file = file(&log);
-        let found = tail(&file, 1, &filter, TailLimits::default()).unwrap();
+        let found = tail(&file, 1, &filter, LIMITS).unwrap();
         assert_eq!((found.records.len(), found.limited, found.scanned), (1, false, log.len() as u64));
-        let found = tail(&file, 1, &filter, TailLimits { scan: 100_000, answer: 1000 }).unwrap();
+        let found = tail(&file, 1, &filter, TailLimits { scan: 100_000, answer: 1000, ..LIMITS }).unwrap();
         assert_eq!((found.records.len(), found.limited, found.scanned), (0, true, 2 * BLOCK as u64));
-        let found = tail(&file, 100, &LogFilter::default(), TailLimits { scan: 100_000, answer: 1000 }).unwrap();
+        let found = tail(&file, 100, &LogFilter::default(), TailLimits { scan: 100_000, answer: 1000, ..LIMITS }).unwrap();
         assert!(found.limited && found.records.len() < 40);
         assert!(found.records.last().unwrap().ends_with("19999"));
     }

@@ -7,6 +7,8 @@ pub mod atomic_file;
 pub mod log_file;
 pub mod log_follow;
 pub mod log_mark;
+pub mod log_reader;
+pub mod log_rotation;
 pub mod log_tail;
 pub mod query;
 pub mod sqlite;

@@ -196,6 +196,10 @@ fn the_newest_log_of_the_engine_is_the_one() {
         File::open(app.log_path(name)).unwrap().set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
     }
     assert_eq!(app.logs("engine=fno")["file"], "fno_2024-08-06.log");
+    for prefix in ["f", "fn", "fno_2024-08-0"] {
+        app.get(&format!("{LOGS}?engine={prefix}")).expect_problem(404);
+        app.get(&format!("{LOGS}?engine={prefix}&follow=true")).expect_problem(404);
+    }
     app.log("fno_2024-08-05.log", &format!("{}\n", line(2, "INFO")));
     assert_eq!(app.logs("engine=fno")["file"], "fno_2024-08-05.log");
 }
@@ -211,6 +215,21 @@ fn the_log_that_the_configuration_names_is_taken_wherever_it_is() {
     assert_eq!((&answer["file"], &answer["lines"]), (&json!("engine-output.txt"), &json!([line(7, "INFO")])));
     fs::remove_file(&path).unwrap();
     app.get(&format!("{LOGS}?engine=fno")).expect_problem(404);
+}
+
+#[test]
+fn a_log_is_read_within_the_bounds_of_the_configuration() {
+    let app = spawn_app(&[("logs.record_bytes", "1KiB"), ("logs.answer_bytes", "64KiB"), ("logs.scan_bytes", "128KiB")]);
+    app.log("fno.log", &format!("{} {}\n", line(1, "INFO"), "x".repeat(3000)));
+    let lines = app.logs("engine=fno")["lines"].clone();
+    assert_eq!(lines[0].as_str().map(str::len), Some(1024 + "… (2028 more bytes)".len()), "{lines}");
+    let all: String = (0..10_000).map(|n| format!("{}\n", line(n, "INFO"))).collect();
+    app.log("fno.log", &all);
+    let answer = app.logs("engine=fno&lines=5000");
+    let bytes: usize = answer["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().len()).sum();
+    assert!(bytes <= 64 << 10 && answer["truncated"] == true, "{bytes}");
+    let answer = app.logs("engine=fno&q=xxxx");
+    assert_eq!((&answer["truncated"], &answer["scanned_bytes"]), (&json!(true), &json!(128 << 10)));
 }
 
 #[test]

@@ -4,10 +4,12 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use crate::engine_logs::{LOGS, TRACEBACK, line, logs_command};
 use crate::harness::{App, eventually, spawn_app, spawn_app_on_a_stable_port};
 use crate::http::{Connection, PATIENCE};
-use crate::sse::{Next, Stream};
+use crate::sse::{Block, Next, Stream};
 
 fn follow(app: &App, query: &str, headers: &[(&str, &str)]) -> Stream {
     let stream = Stream::open(app.address, &format!("{LOGS}?follow=true&engine=fno&{query}"), headers).unwrap();
@@ -16,19 +18,32 @@ fn follow(app: &App, query: &str, headers: &[(&str, &str)]) -> Stream {
     stream
 }
 
-/// The next records, and the id of the last.
-fn records(stream: &mut Stream, count: usize) -> Vec<String> {
-    let mut records = Vec::new();
-    while records.len() < count {
+/// The next block with data.
+fn data(stream: &mut Stream) -> Block {
+    loop {
         // a log has no order of ids: another file may be a shorter one
         stream.cursor = None;
         let block = stream.block();
         if block.data.is_some() {
-            assert!(block.id.is_some(), "{block:?}");
-            records.push(block.json()["line"].as_str().expect("a line").to_owned());
+            return block;
         }
     }
-    records
+}
+
+/// The next records.
+fn records(stream: &mut Stream, count: usize) -> Vec<String> {
+    let record = |stream: &mut Stream| {
+        let block = data(stream);
+        assert!(block.id.is_some(), "{block:?}");
+        assert!(block.json().get("continued").is_none(), "{block:?}");
+        block.json()["line"].as_str().expect("a line").to_owned()
+    };
+    (0..count).map(|_| record(stream)).collect()
+}
+
+#[track_caller]
+fn expect_gap(stream: &mut Stream, reason: &str) {
+    assert_eq!(data(stream).json(), json!({"type": "log_gap", "payload": {"reason": reason}}));
 }
 
 fn write(app: &App, numbers: std::ops::Range<usize>) {
@@ -86,6 +101,7 @@ fn rotation_and_truncation_lose_and_double_nothing() {
     assert_eq!(records(&mut stream, 1), lines(9..10));
     fs::remove_file(app.log_path("fno.log")).unwrap();
     write(&app, 10..200);
+    expect_gap(&mut stream, "rotated");
     assert_eq!(records(&mut stream, 190), lines(10..200));
     fs::rename(app.log_path("fno.log"), app.log_path("fno_old.log")).unwrap();
     app.log("fno_new.log", &format!("{}\n", line(200, "INFO")));
@@ -104,11 +120,61 @@ fn a_client_that_comes_back_with_its_last_id_misses_and_doubles_nothing() {
     let mut stream = follow(&app, "lines=1", &[("Last-Event-ID", &id)]);
     assert_eq!(records(&mut stream, 3), lines(5..8));
     let mut stream = follow(&app, "lines=1", &[("Last-Event-ID", "what some other service told it")]);
+    assert_eq!(stream.block().id, None, "who is not told yet has no new position");
+    expect_gap(&mut stream, "unknown_position");
     assert_eq!(records(&mut stream, 1), lines(7..8));
     fs::remove_file(app.log_path("fno.log")).unwrap();
     write(&app, 8..10);
     let mut stream = follow(&app, "lines=1", &[("Last-Event-ID", &id)]);
+    expect_gap(&mut stream, "unknown_position");
     assert_eq!(records(&mut stream, 2), lines(8..10), "all of another file is new");
+}
+
+#[test]
+fn quick_rotations_lose_nothing_and_what_may_be_lost_is_told() {
+    let app = spawn_app(&[]);
+    let numbered = |n: usize| app.log_path(&format!("fno.log.{n}"));
+    let rotate = |kept: usize| {
+        (1..kept).rev().filter(|n| numbered(*n).exists()).for_each(|n| fs::rename(numbered(n), numbered(n + 1)).unwrap());
+        fs::rename(app.log_path("fno.log"), numbered(1)).unwrap();
+    };
+    write(&app, 0..1);
+    let mut stream = follow(&app, "lines=1", &[]);
+    assert_eq!(records(&mut stream, 1), lines(0..1));
+    for n in 1..9 {
+        write(&app, n..n + 1);
+        rotate(20);
+    }
+    write(&app, 9..10);
+    app.log("fno.log.1", &format!("{}\n", line(10, "INFO")));
+    let mut found = records(&mut stream, 10);
+    found.sort_unstable();
+    assert_eq!(found, lines(1..11), "and neither does a late line");
+    fs::File::options().write(true).open(app.log_path("fno.log")).unwrap().set_len(0).unwrap();
+    expect_gap(&mut stream, "truncated");
+    write(&app, 11..12);
+    assert_eq!(records(&mut stream, 1), lines(11..12));
+}
+
+#[test]
+fn a_traceback_that_comes_late_goes_where_its_record_went() {
+    let app = spawn_app(&[]);
+    let error = line(1, "ERROR");
+    app.log("fno.log", &format!("{}\n{error}\n", line(0, "INFO")));
+    let mut errors = follow(&app, "level=error", &[]);
+    let mut typed = follow(&app, "q=typeerror", &[]);
+    let mut criticals = follow(&app, "level=critical", &[]);
+    assert_eq!(records(&mut errors, 1), [error.as_str()]);
+    app.log("fno.log", &format!("{TRACEBACK}\n"));
+    assert_eq!(data(&mut errors).json(), json!({"line": TRACEBACK, "continued": true}));
+    assert_eq!(records(&mut typed, 1), [format!("{error}\n{TRACEBACK}")], "whole, since it is asked for only now");
+    app.log("fno.log", &format!("{}\n", line(2, "CRITICAL")));
+    assert_eq!(records(&mut criticals, 1), [line(2, "CRITICAL")]);
+    let command = logs_command(&app, &["fno", "-f", "--json", "--lines", "1"]);
+    let next = || serde_json::from_str::<Value>(&command.lines.recv_timeout(PATIENCE).expect("a line")).unwrap();
+    assert_eq!(next(), json!({"line": line(2, "CRITICAL")}));
+    app.log("fno.log", "KeyError: 'late'\n");
+    assert_eq!(next(), json!({"line": "KeyError: 'late'", "continued": true}));
 }
 
 #[test]
@@ -144,12 +210,15 @@ fn a_follower_that_takes_nothing_is_cut_and_one_that_goes_is_forgotten() {
 
 #[test]
 fn one_follower_too_many_gets_a_retry_and_a_clean_end_until_there_is_room() {
-    let app = spawn_app(&[]);
+    let app = spawn_app(&[("logs.max_followers", "3")]);
     write(&app, 0..1);
-    let mut streams: Vec<Stream> = (0..64).map(|_| follow(&app, "", &[])).collect();
+    let mut streams: Vec<Stream> = (0..3).map(|_| follow(&app, "", &[])).collect();
     streams.iter_mut().for_each(|stream| drop(records(stream, 1)));
     let blocks = follow(&app, "", &[]).rest();
     assert!(blocks.iter().any(|block| block.retry.is_some()) && blocks.iter().all(|block| block.data.is_none()), "{blocks:?}");
+    let logs = app.health()["components"]["logs"].clone();
+    let counts = ["followers", "max_followers", "refused_followers", "refused_reads"].map(|key| logs[key].clone());
+    assert_eq!(counts, [3, 3, 1, 0].map(Value::from), "{logs}");
     drop(streams);
     eventually(
         "there is room",

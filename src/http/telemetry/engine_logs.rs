@@ -25,22 +25,16 @@ use crate::storage::log_tail::{self, Tail, TailLimits};
 /// Most records that may be asked for.
 const MAX_LINES: usize = 5_000;
 
-/// Logs that are read at once; others wait.
-const READS: usize = 4;
-/// How long they wait.
-const READ_WAIT: Duration = Duration::from_secs(5);
-/// Most followers.
-const MAX_FOLLOWERS: usize = 64;
-
 /// The logs of the engines.
 #[derive(Debug)]
 pub struct Logs {
     folder: PathBuf,
     /// The work of one question.
     limits: TailLimits,
-    reads: Admission,
+    /// Logs that are read at once; others wait.
+    pub reads: Admission,
     /// Followers there may be.
-    pub(super) followers: Admission,
+    pub followers: Admission,
     panics: Panics,
 }
 
@@ -50,9 +44,9 @@ impl Logs {
     pub fn new(config: &Config, panics: Panics) -> Self {
         Self {
             folder: config.artifacts.join("logs"),
-            limits: TailLimits::default(),
-            reads: Admission::new(READS, READ_WAIT),
-            followers: Admission::new(MAX_FOLLOWERS, Duration::ZERO),
+            limits: config.logs.limits,
+            reads: Admission::new(config.logs.reads, config.logs.read_wait),
+            followers: Admission::new(config.logs.max_followers, Duration::ZERO),
             panics,
         }
     }
@@ -86,8 +80,8 @@ struct Question {
     engine: EngineName,
     lines: usize,
     filter: LogFilter,
-    follow: bool,
-    after: Option<Mark>,
+    /// Where to begin, if it is to be followed.
+    follow: Option<Start>,
 }
 
 /// The route.
@@ -95,10 +89,9 @@ struct Question {
 /// # Errors
 /// Faults of the query, an engine without a log, or a log that cannot be read.
 pub async fn engine_logs(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
-    let Question { engine, lines, filter, follow, after } = read(&request)?;
+    let Question { engine, lines, filter, follow } = read(&request)?;
     let place = state.logs.place(&engine, configured(&state.config, &engine));
-    if follow {
-        let start = after.map_or(Start::Last(lines), |mark| Start::After(mark, MAX_LINES));
+    if let Some(start) = follow {
         return log_stream::open(&request, state, place, filter, start).await;
     }
     let (name, tail) = state
@@ -147,15 +140,18 @@ fn read(request: &HttpRequest) -> Result<Question, Problem> {
         text: params.text("q").map(str::to_owned),
     };
     let lines = params.number("lines", 1..=MAX_LINES).unwrap_or(100);
-    let follow = params.flag("follow");
+    let header = request.headers().get("Last-Event-ID").map(|value| value.to_str().unwrap_or("?").trim());
     // a position that is not one of ours is no reason to refuse a browser, which would give up for ever
-    let header = request.headers().get("Last-Event-ID").and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let after = header.or_else(|| params.text("last_event_id").and_then(|text| text.parse().ok()));
+    let start = match header.filter(|text| !text.is_empty()).or_else(|| params.text("last_event_id")) {
+        Some(position) => position.parse::<Mark>().map_or(Start::Lost(lines), |mark| Start::After(mark, MAX_LINES)),
+        None => Start::Last(lines),
+    };
+    let follow = params.flag("follow").then_some(start);
     let Some(engine) = engine else {
         params.fault("engine", "is required");
         return Err(params.finish().err().unwrap_or(Problem::Internal));
     };
-    params.finish().map(|()| Question { engine, lines, filter, follow, after })
+    params.finish().map(|()| Question { engine, lines, filter, follow })
 }
 
 impl From<LogError> for Problem {

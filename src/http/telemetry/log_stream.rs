@@ -1,4 +1,9 @@
-//! The SSE stream of a log as it grows: one block a record.
+//! The SSE stream of a log as it grows: one block a record, `{"line": text}`, where the text may have several lines.
+//!
+//! A record is sent when nothing was added to it for a moment. What comes later is a block of its own that goes on with the
+//! record, `{"line": text, "continued": true}`; with a filter it is sent if the record is one that is asked for, and a record
+//! that becomes one is sent whole. Where records may be missing there is a block
+//! `{"type":"log_gap","payload":{"reason": text}}`; the reason is `rotated`, `truncated` or `unknown_position`.
 //!
 //! A task reads the log and hands blocks to the response through a channel of one. A response is not polled while its socket
 //! takes nothing, so it is the task that judges the client, by what its socket has taken, and cuts it.
@@ -25,7 +30,7 @@ use crate::http::connection::{Control, StreamLimits};
 use crate::http::problem::Problem;
 use crate::http::state::State;
 use crate::storage::log_file::LogPlace;
-use crate::storage::log_follow::{INTERVAL, LogFollower, Start, Step};
+use crate::storage::log_follow::{INTERVAL, LogFollower, News, Start, Step};
 
 /// Opens the stream. A client that cannot be served is told when to come back, by a stream that ends at once.
 ///
@@ -38,7 +43,8 @@ pub async fn open(
     filter: LogFilter,
     start: Start,
 ) -> Result<HttpResponse, Problem> {
-    let follower = state.logs.run(move |limits| LogFollower::open(place, filter, start, limits)).await?;
+    let linger = state.config.logs.linger;
+    let follower = state.logs.run(move |limits| LogFollower::open(place, filter, start, limits, linger)).await?;
     let control = request.conn_data::<Rc<Control>>().cloned().unwrap_or_default();
     let limits = &state.config.sse;
     control.limit(StreamLimits { send_buffer: limits.send_buffer, user_timeout: limits.stall_timeout });
@@ -46,7 +52,9 @@ pub async fn open(
     let retry = retry(limits);
     match state.logs.followers.try_enter(1) {
         Ok(permit) if request.method() != Method::HEAD => {
-            let head = format!("retry: {}\nid: {}\n\n", retry.as_millis(), follower.mark());
+            // who is still to be told of a gap keeps its position until then
+            let id = if follower.is_lost() { String::new() } else { format!("id: {}\n", follower.mark()) };
+            let head = format!("retry: {}\n{id}\n", retry.as_millis());
             let client = Client { blocks, control, limits: limits.clone(), sent_at: Instant::now() };
             actix_web::rt::spawn(serve(client, state.clone(), follower, head, permit));
         }
@@ -100,23 +108,38 @@ impl Client {
     }
 
     /// Hands over what a step found, in pieces of bounded size.
-    async fn send_records(&mut self, step: &Step) -> Result<(), Gone> {
-        #[derive(Serialize)]
-        struct Data<'a> {
-            line: &'a str,
-        }
+    async fn send_news(&mut self, step: &Step) -> Result<(), Gone> {
         let (mut bytes, patience) = (Vec::new(), self.limits.stall_timeout);
-        for record in &step.records {
-            bytes.extend_from_slice(format!("id: {}\ndata: ", record.mark).as_bytes());
-            // text always has a JSON form, on one line
-            let _ = serde_json::to_writer(&mut bytes, &Data { line: &record.text });
-            bytes.extend_from_slice(b"\n\n");
+        for news in &step.news {
+            write_block(&mut bytes, news);
             if bytes.len() >= self.limits.chunk_bytes {
                 self.send(Bytes::from(std::mem::take(&mut bytes)), patience).await?;
             }
         }
         if bytes.is_empty() { Ok(()) } else { self.send(Bytes::from(bytes), patience).await }
     }
+}
+
+/// Writes the block of `news`. A gap does not move the client's position, so that whoever is cut in it is told again.
+fn write_block(bytes: &mut Vec<u8>, news: &News) {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        line: &'a str,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        continued: bool,
+    }
+    match news {
+        News::Record(record) => {
+            bytes.extend_from_slice(format!("id: {}\ndata: ", record.mark).as_bytes());
+            // text always has a JSON form, on one line
+            let _ = serde_json::to_writer(&mut *bytes, &Line { line: &record.text, continued: record.continued });
+        }
+        News::Gap(gap) => {
+            let reason = gap.as_str();
+            bytes.extend_from_slice(format!("data: {{\"type\":\"log_gap\",\"payload\":{{\"reason\":\"{reason}\"}}}}").as_bytes());
+        }
+    }
+    bytes.extend_from_slice(b"\n\n");
 }
 
 /// Serves one client until it is gone or the service stops.
@@ -150,7 +173,7 @@ async fn follow(client: &mut Client, state: &State, mut follower: LogFollower, h
         });
         let Ok((back, step)) = read.await else { return Ok(()) };
         follower = back;
-        client.send_records(&step).await?;
+        client.send_news(&step).await?;
         if step.more {
             continue;
         }
