@@ -58,10 +58,26 @@ impl Position {
             return None;
         }
         let closed = before.abs().min(quantity.abs());
-        let pnl = (price - self.average) * closed * before.signum();
+        // an average that is no binary fraction differs from an equal price by rounding alone
+        let gain = Some(price - self.average).filter(|gain| gain.abs() > DUST * price.abs()).unwrap_or(0.0);
+        let pnl = gain * closed * before.signum();
         if self.quantity * before < 0.0 {
             self.average = price;
         }
         Some((closed, pnl))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_at_the_average_realises_nothing_however_the_average_was_rounded() {
+        let mut position = Position::default();
+        for price in [0.1, 0.2, 0.3] {
+            position.fill(1.0, price, 0);
+        }
+        assert_eq!(position.fill(-3.0, 0.2, 0), Some((3.0, 0.0)));
     }
 }
