@@ -33,6 +33,8 @@ use super::position::{DUST, Holding, Position, SAME_TRADE};
 
 /// Two forms of one signal come within this time, in microseconds.
 const SAME_SIGNAL: i64 = 1_000_000;
+/// Money below this is what averages that are no binary fractions leave of zero.
+const NOTHING: f64 = 1e-6;
 /// Most strategies of an engine; events of further ones are not counted.
 const MAX_STRATEGIES: usize = 200;
 /// Most symbols in a strategy's book.
@@ -91,9 +93,9 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, pnl: f64) {
-        if pnl > 0.0 {
+        if pnl > NOTHING {
             *self = Self { wins: self.wins + 1, win_streak: self.win_streak + 1, loss_streak: 0, ..*self };
-        } else if pnl < 0.0 {
+        } else if pnl < -NOTHING {
             *self = Self { losses: self.losses + 1, loss_streak: self.loss_streak + 1, win_streak: 0, ..*self };
         }
     }
@@ -151,6 +153,12 @@ impl Performance {
             "position_event" => self.position(strategy, symbol, at, &payload),
             _ => self.trade(strategy, symbol, at, &payload),
         }
+    }
+
+    /// Whether anything is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.strategies.is_empty()
     }
 
     /// The figures so far.
