@@ -1,18 +1,18 @@
 //! The way of a file's event to the bus: once, even over restarts, because the journal remembers the earlier runs.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::sync::Mutex;
 
 use super::admission::Admission;
 use super::history::{EventQuery, Found, History};
 use super::journal_reader::ReadError;
 use super::publisher::EventBusHandle;
-use crate::domain::artifact::{Mark, News};
-use crate::domain::clock::Timestamp;
+use crate::domain::artifact::{Content, News};
 use crate::domain::engine::PLIMSOLL;
 use crate::domain::event::{Draft, Header};
 use crate::domain::filter::Filter;
@@ -22,8 +22,9 @@ use crate::domain::schema;
 
 /// Room for a batch, in KiB; a larger one takes all of it.
 const QUEUE_KIB: usize = 2_048;
-/// Events of one question to the journal.
+/// Events of one question to the journal, and questions about one file while the others of its batch wait.
 const PAGE: usize = 1_000;
+const PAGES: usize = 8;
 /// Deeper payloads were refused when they were read.
 const ANY_DEPTH: usize = 1_024;
 
@@ -45,6 +46,21 @@ pub struct Publisher {
     history: History,
     /// Events behind this one are remembered by those who follow them; older ones have to be told again.
     remembered: EventId,
+    told: Arc<Mutex<HashMap<&'static str, Told>>>,
+}
+
+/// What the events of one type told of files: the newest of each, read backwards from the journal as far as anybody asked.
+#[derive(Debug)]
+struct Told {
+    newest: HashMap<String, Content>,
+    /// Where to read on; `None` when everything that is remembered was read.
+    before: Option<EventId>,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self { newest: HashMap::new(), before: Some(EventId::MAX) }
+    }
 }
 
 /// What became of a candidate.
@@ -52,8 +68,10 @@ pub struct Publisher {
 pub enum Outcome {
     /// It is journalled now.
     Published,
-    /// An earlier run has published it.
+    /// It was published before.
     Known,
+    /// Whether it is known is not found out yet: it is to be asked for again at once.
+    Unclear,
     /// It is to be tried again.
     Failed,
 }
@@ -66,7 +84,7 @@ struct Origin {
 
 /// An event as the journal tells it.
 #[derive(Deserialize)]
-struct Told<'a> {
+struct Record<'a> {
     #[serde(borrow)]
     payload: &'a RawValue,
 }
@@ -76,32 +94,24 @@ impl Publisher {
     #[must_use]
     pub fn new(bus: &EventBusHandle, history: History, remembered: EventId, max_wait: Duration) -> Self {
         // a beat shall not be late because posts wait; this queue has room for the one batch that is under way
-        Self { bus: bus.with_queue(Admission::new(QUEUE_KIB, max_wait)), history, remembered }
+        Self { bus: bus.with_queue(Admission::new(QUEUE_KIB, max_wait)), history, remembered, told: Arc::default() }
     }
 
-    /// Publishes what is new of `batch`, and says of each what became of it.
+    /// Publishes what is new of `batch`, and says of each what became of it. What takes long to find out waits for the
+    /// next batch, so that it keeps nobody else waiting.
     pub async fn deliver(self, batch: Vec<Candidate>) -> Vec<(Candidate, Outcome)> {
-        let mut journalled = HashMap::new();
-        for News { finding, mark, .. } in batch.iter().map(|each| &each.news).filter(|news| !news.remembered) {
-            // many files may have the same time
-            if let Entry::Vacant(unasked) = journalled.entry((finding.event_type, mark.modified)) {
-                unasked.insert(self.journalled(finding.event_type, mark.modified).await);
-            }
-        }
+        let mut told = self.told.lock().await;
         let mut outcomes = Vec::with_capacity(batch.len());
         let (mut fresh, mut drafts) = (Vec::new(), Vec::new());
         for candidate in batch {
-            let News { finding, mark, .. } = &candidate.news;
-            match journalled.get(&(finding.event_type, mark.modified)) {
-                Some(Err(error)) => {
-                    tracing::debug!(file = candidate.file, %error, "cannot tell yet whether a file is known");
-                    outcomes.push((candidate, Outcome::Failed));
-                }
-                Some(Ok(known)) if known.contains(&(candidate.file.clone(), *mark)) => outcomes.push((candidate, Outcome::Known)),
-                _ => {
-                    drafts.push(draft(&candidate.news));
-                    fresh.push(candidate);
-                }
+            let news = &candidate.news;
+            let told = told.entry(news.finding.event_type).or_default();
+            let outcome = if news.remembered { None } else { self.outcome(told, &candidate).await };
+            if let Some(outcome) = outcome {
+                outcomes.push((candidate, outcome));
+            } else {
+                drafts.push(draft(news));
+                fresh.push(candidate);
             }
         }
         if drafts.is_empty() {
@@ -112,37 +122,55 @@ impl Publisher {
             tracing::debug!(files = fresh.len(), %error, "files wait to be published");
         }
         let outcome = if published.is_ok() { Outcome::Published } else { Outcome::Failed };
-        outcomes.extend(fresh.into_iter().map(|candidate| (candidate, outcome)));
+        for candidate in fresh {
+            if outcome == Outcome::Published {
+                // one that goes away and comes back is one that we know
+                let told = told.entry(candidate.news.finding.event_type).or_default();
+                told.newest.insert(candidate.file.clone(), candidate.news.mark.content);
+            }
+            outcomes.push((candidate, outcome));
+        }
         outcomes
     }
 
-    /// The files of which the journal has an event of this type with this timestamp.
-    async fn journalled(&self, event_type: &str, modified: Timestamp) -> Result<HashSet<(String, Mark)>, ReadError> {
-        let filter = Filter {
-            event_types: vec![event_type.into()],
-            sources: vec![PLIMSOLL.into()],
-            since: Some(modified),
-            until: Some(Timestamp::from_micros(modified.micros() + 1)),
-            ..Filter::default()
-        };
-        let (mut known, mut before) = (HashSet::new(), EventId::MAX);
-        loop {
-            let query = EventQuery { filter: filter.clone(), after: self.remembered, before, oldest_first: false, limit: PAGE };
-            let page = self.history.query(query).await?;
-            known.extend(page.events.iter().filter_map(|event| origin(event, modified)));
-            let Some(next) = page.next else { return Ok(known) };
-            before = next;
+    /// What becomes of a candidate that an earlier run may have published; `None` if it is to be published.
+    async fn outcome(&self, told: &mut Told, candidate: &Candidate) -> Option<Outcome> {
+        let Candidate { file, news, .. } = candidate;
+        let mut pages = 0;
+        while !told.newest.contains_key(file)
+            && let Some(before) = told.before
+        {
+            if pages == PAGES {
+                return Some(Outcome::Unclear);
+            }
+            pages += 1;
+            if let Err(error) = self.look_back(told, news.finding.event_type, before).await {
+                tracing::debug!(file, %error, "cannot tell yet whether a file is known");
+                return Some(Outcome::Failed);
+            }
         }
+        (told.newest.get(file) == Some(&news.mark.content)).then_some(Outcome::Known)
+    }
+
+    async fn look_back(&self, told: &mut Told, event_type: &str, before: EventId) -> Result<(), ReadError> {
+        let filter = Filter { event_types: vec![event_type.into()], sources: vec![PLIMSOLL.into()], ..Filter::default() };
+        let query = EventQuery { filter, after: self.remembered, before, oldest_first: false, limit: PAGE };
+        let page = self.history.query(query).await?;
+        for (file, content) in page.events.iter().rev().filter_map(origin) {
+            told.newest.entry(file).or_insert(content);
+        }
+        told.before = page.next;
+        Ok(())
     }
 }
 
-/// Of which file an event was made, and its mark.
-fn origin(event: &Found, modified: Timestamp) -> Option<(String, Mark)> {
+/// Of which file an event was made, and what it said.
+fn origin(event: &Found) -> Option<(String, Content)> {
     let mut json = Vec::new();
     event.write_json(&mut json);
-    let told: Told<'_> = serde_json::from_slice(&json).ok()?;
-    let origin: Origin = serde_json::from_str(told.payload.get()).ok()?;
-    Some((origin.file?, Mark::of(modified, told.payload.get())))
+    let record: Record<'_> = serde_json::from_slice(&json).ok()?;
+    let origin: Origin = serde_json::from_str(record.payload.get()).ok()?;
+    Some((origin.file?, Content::of(record.payload.get())))
 }
 
 fn draft(news: &News) -> Draft {
@@ -153,7 +181,7 @@ fn draft(news: &News) -> Draft {
     });
     let header = Header {
         event_type: news.finding.event_type.into(),
-        timestamp: news.mark.modified,
+        timestamp: news.stamp,
         source: Some(PLIMSOLL.into()),
         severity: None,
         profile_id: None,

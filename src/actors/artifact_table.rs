@@ -24,12 +24,24 @@ pub struct Watch {
     pub read: Box<Read>,
 }
 
+/// Whether the service may have written the file of the engine of this name; `None` while that cannot be told.
+pub type IsOurs = dyn Fn(&str) -> Option<bool> + Send;
+
+/// Why a file of ours says nothing to anybody.
+const NOT_KNOWN: &str = "says that plimsoll wrote it, but no such engine is known; it is read at the next start";
+
 /// The heartbeat files of engines, below `artifacts`; times without an offset are `timezone`'s.
 #[must_use]
-pub fn engine_files(artifacts: &Path, timezone: Tz, rules: Rules) -> Watch {
+pub fn engine_files(artifacts: &Path, timezone: Tz, rules: Rules, is_ours: Box<IsOurs>) -> Watch {
     let read = move |file: &str, bytes: &[u8]| match engine_file::parse(file, bytes, timezone, &rules) {
-        Ok(Some(engine)) => Reading::Event(Finding { event_type: "engine_heartbeat", payload: engine.payload }),
-        Ok(None) => Reading::Nothing,
+        Ok(Some(engine)) => {
+            Reading::Event(Finding { event_type: "engine_heartbeat", said: engine.said, payload: engine.payload })
+        }
+        Ok(None) => match is_ours(file.strip_suffix(engine_file::SUFFIX).unwrap_or(file)) {
+            Some(true) => Reading::Nothing,
+            Some(false) => Reading::Bad(NOT_KNOWN.to_owned()),
+            None => Reading::Unclear,
+        },
         Err(reason) => Reading::Bad(reason),
     };
     Watch {

@@ -33,6 +33,9 @@ const BATCH: (usize, usize) = (64, 1 << 20);
 /// A folder may have so many other entries for each file that is looked at.
 const ENTRIES_A_FILE: usize = 10;
 
+/// Why no file of a folder is read that was there and is not any more.
+const GONE: &str = "is gone; its files are read again when it is back";
+
 /// How to watch.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -89,6 +92,8 @@ struct Watched {
     /// Which folder it was when the ear was opened, and the ear; an ear that could not be opened is not tried again.
     ear: Option<((u64, u64), Option<Ear>)>,
     is_cut: bool,
+    /// Whether the folder was ever there.
+    was_there: bool,
 }
 
 /// A file: which of the watched folders, and its name there.
@@ -123,7 +128,7 @@ impl ArtifactWatcher {
         Self::start_in_arbiter(arbiter, move |_| Self {
             watched: watches
                 .into_iter()
-                .map(|watch| Watched { watch, files: HashMap::new(), ear: None, is_cut: false })
+                .map(|watch| Watched { watch, files: HashMap::new(), ear: None, is_cut: false, was_there: false })
                 .collect(),
             settings,
             queue: VecDeque::new(),
@@ -154,7 +159,13 @@ impl ArtifactWatcher {
         let Watch { name, folder, matches, .. } = &watched.watch;
         let name = *name;
         let listing = folder.list(*matches, max_files.saturating_mul(ENTRIES_A_FILE));
-        let fault = listing.as_ref().err().filter(|error| error.kind() != std::io::ErrorKind::NotFound).map(unreadable);
+        watched.was_there |= listing.is_ok();
+        let fault = match &listing {
+            // nobody has to make it before there is something to write
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => watched.was_there.then(|| GONE.to_owned()),
+            Err(error) => Some(unreadable(error)),
+            Ok(_) => None,
+        };
         let (mut names, cut) = listing.map_or_else(|_| (Vec::new(), false), |listing| (listing.names, listing.cut));
         // where not all fit, which ones do shall not depend on the file system's order
         names.sort_unstable();
@@ -283,6 +294,10 @@ impl ArtifactWatcher {
             Outcome::Published | Outcome::Known => artifact.published(candidate.news.mark),
             // the next look through the folder tries again
             Outcome::Failed => artifact.forget(),
+            Outcome::Unclear => {
+                artifact.forget();
+                self.enqueue((candidate.folder, candidate.file.clone()));
+            }
         }
     }
 

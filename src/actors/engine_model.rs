@@ -13,6 +13,8 @@ pub struct EngineModel {
     pub engines: DashMap<EngineName, Engine>,
     /// Whether the records are complete: what the journal tells was taken.
     pub is_rebuilt: AtomicBool,
+    /// Health events of engines whose name no engine may have.
+    pub misnamed: AtomicU64,
     /// Watchers at work.
     pub watchers: AtomicUsize,
     /// Beats of engines beyond `engines.max`.

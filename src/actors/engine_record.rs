@@ -2,17 +2,21 @@
 //!
 //! A file is written whole under another name and renamed, so a reader sees the old one or the new one. It carries
 //! `"written_by":"plimsoll"`; a file without it is the engine's own and is left alone. It is a copy, so it is not synced.
+//! Of engines that the journal no longer tells of it is all that a restart knows.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::engine_model::EngineModel;
-use crate::domain::engine::{EngineName, PLIMSOLL};
+use crate::domain::clock::Timestamp;
+use crate::domain::engine::{EngineName, Kept, PLIMSOLL};
+use crate::domain::engine_file;
 
 /// Files written at once: a rename costs a file system more than a beat costs us, so with more engines than this each has
 /// its turn.
@@ -65,7 +69,7 @@ impl RecordWriter {
         let own = self.queue.drain(..count).filter_map(|name| {
             self.queued.remove(&name);
             let engine = engines.engines.get(&name)?;
-            (!engine.has_file()).then(|| (name.clone(), engine.record()))
+            (!engine.has_file()).then(|| (name.clone(), engine.kept()))
         });
         let records: Vec<_> = own.collect();
         Some(spawn_blocking(move || {
@@ -121,7 +125,6 @@ impl RecordFiles {
             if !is_free(&path)? {
                 return Ok(());
             }
-            fs::create_dir_all(&self.folder)?;
             self.ours.insert(name.clone());
         }
         if let Value::Object(fields) = &mut record {
@@ -129,9 +132,38 @@ impl RecordFiles {
         }
         // hidden, and of another ending: nobody takes it for a record
         let draft = self.folder.join(format!(".{name}_engine.json.new"));
-        fs::write(&draft, record.to_string())?;
+        match fs::write(&draft, record.to_string()) {
+            // there is none yet, or somebody deleted it
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(&self.folder)?;
+                fs::write(&draft, record.to_string())?;
+            }
+            written => written?,
+        }
         fs::rename(&draft, &path)
     }
+}
+
+/// The records in `folder` that an earlier run wrote there, with the times of their files, at most `max`; blocks.
+#[must_use]
+pub fn recall(folder: &Path, max: usize) -> Vec<(Kept, Timestamp)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(file) = entry.file_name().into_string() else { continue };
+        if !engine_file::is_engine_file(&file) || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let read = || {
+            let metadata = entry.metadata().ok().filter(|metadata| metadata.len() <= MAX_RECORD)?;
+            Some((fs::read_to_string(entry.path()).ok()?, metadata.mtime().saturating_mul(1_000_000)))
+        };
+        let kept = read().and_then(|(text, modified)| Some((Kept::parse(&file, &text)?, Timestamp::from_micros(modified))));
+        found.extend(kept);
+    }
+    // where not all fit, which ones do shall not depend on the file system's order
+    found.sort_unstable_by(|(one, _), (other, _)| one.update.name.cmp(&other.update.name));
+    found.truncate(max);
+    found
 }
 
 /// Whether nobody else has a file there.
@@ -168,6 +200,9 @@ mod tests {
         assert_eq!(read("fno_engine.json"), r#"{"name":"fno","loop_tick":1,"written_by":"plimsoll"}"#);
         assert_eq!(read("own_engine.json"), "{\"name\":\"own\"");
         assert_eq!(fs::read_dir(&telemetry).expect("listed").count(), 2, "no draft is left");
+        fs::remove_dir_all(&telemetry).expect("removed");
+        assert_eq!(files.write(vec![(fno.clone(), json!({"name": "fno", "loop_tick": 1}))]), 0);
+        assert!(read("fno_engine.json").contains("\"loop_tick\":1"), "the folder is made again");
         let mut again = RecordFiles::new(telemetry.clone());
         assert_eq!(again.write(vec![(fno, json!({"name": "fno", "loop_tick": 2}))]), 0);
         assert!(read("fno_engine.json").contains("\"loop_tick\":2"), "it is ours after a restart too");

@@ -18,27 +18,24 @@ use actix::{
 };
 use tokio::sync::oneshot;
 
-use super::engine_model::EngineModel;
-use super::engine_record::RecordWriter;
+use super::engine_fold::{Change, EngineFold};
+use super::engine_record::{RecordWriter, recall};
 use super::engine_watcher::{EngineWatcher, Rest, Watch, draft};
 use super::follower::{Follower, Follows, follow};
 use super::history::History;
 use super::publisher::{Published, Receipt};
 use super::wake::RingMoved;
 use crate::domain::clock::Timestamp;
-use crate::domain::engine::{Engine, EngineName, Kind, News, State, Verdict};
+use crate::domain::engine::{EngineName, Kind, State, Verdict};
 use crate::domain::event::Event;
 use crate::domain::id::EventId;
+use crate::domain::patience::Patience;
 
 /// The registry's name in logs and `/health`.
 pub const NAME: &str = "engine_registry";
 
-/// Sources that published something before their first beat: what they said is kept for so many.
-const MAX_EARLY: usize = 1_000;
 /// How often changed records are written to files.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a reader waits for the registry to have taken what was acknowledged before.
-const SYNC_WAIT: Duration = Duration::from_millis(250);
 
 /// What the registry goes by.
 #[derive(Debug, Clone)]
@@ -60,16 +57,14 @@ pub struct EngineRegistry {
     watch: Arc<Watch>,
     watchers_thread: ArbiterHandle,
     watchers: HashMap<EngineName, Addr<EngineWatcher>>,
-    /// Sources that have not beaten yet.
-    early: HashMap<EngineName, Engine>,
+    fold: EngineFold,
     /// Announcements on their way, with their ids once they are known.
     announcing: HashMap<EngineName, Option<EventId>>,
     /// Who waits until an event is taken.
     waiting: Vec<(EventId, oneshot::Sender<()>)>,
     /// The newest event of the time before this start.
     until: EventId,
-    /// Before this time nobody is called silent: while the service was away nobody could beat.
-    patience: Timestamp,
+    patience: Patience,
     /// The engines' files.
     files: RecordWriter,
 }
@@ -82,12 +77,12 @@ pub struct Judge(pub EngineName);
 /// Answer when everything that is committed now was taken.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "oneshot::Receiver<()>")]
-struct Sync;
+pub(super) struct Sync;
 
 /// Watch no more, and take no more.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-struct Stop;
+pub(super) struct Stop;
 
 /// Write the changed records.
 #[derive(Debug, Clone, Copy, Message)]
@@ -95,35 +90,47 @@ struct Stop;
 struct WriteFiles;
 
 impl EngineRegistry {
+    /// Starts the registry on `arbiter`, and its watchers on `watchers`.
+    #[must_use]
+    pub fn start(
+        arbiter: &ArbiterHandle,
+        watchers: &ArbiterHandle,
+        history: History,
+        watch: Watch,
+        settings: Settings,
+    ) -> Addr<Self> {
+        let now = watch.clock.now();
+        let rebuild = i64::try_from(settings.rebuild.as_micros()).unwrap_or(i64::MAX);
+        let since = Timestamp::from_micros(now.micros().saturating_sub(rebuild));
+        let until = history.ring().newest();
+        // ids go on behind the newest one even when the clock was set back
+        let cursor = EventId::first_at(since).before().min(until);
+        let watchers_thread = watchers.clone();
+        Self::start_in_arbiter(arbiter, move |_| Self {
+            follower: Follower::new(history, cursor),
+            files: RecordWriter::new(settings.folder.clone()),
+            fold: EngineFold::new(Arc::clone(&watch.engines), settings.max, settings.kinds.clone()),
+            patience: Patience::new(now, watch.limits.stale_after),
+            settings,
+            watch: Arc::new(watch),
+            watchers_thread,
+            watchers: HashMap::new(),
+            announcing: HashMap::new(),
+            waiting: Vec::new(),
+            until,
+        })
+    }
+
     /// Takes one event.
     fn fold(&mut self, event: &Event, now: Timestamp, beaten: &mut HashSet<EngineName>) {
-        let Some(news) = News::of(event) else { return };
-        let name = news.engine().clone();
-        let model = &self.watch.engines;
-        if let Some(mut engine) = model.engines.get_mut(&name) {
-            if let News::Beat(beat) = &news {
-                self.files.changed(&name, beat.is_file);
+        match self.fold.take(event, now) {
+            Some(Change::Beat(name, by_file)) => {
+                self.files.changed(&name, by_file);
                 beaten.insert(name);
             }
-            return engine.observe(news, event, now);
-        }
-        let fresh = || Engine::new(name.clone(), self.settings.kinds.get(name.as_str()).copied());
-        match &news {
-            News::Beat(beat) => {
-                if model.engines.len() >= self.settings.max {
-                    model.ignored.fetch_add(1, Ordering::Relaxed);
-                    return;
-                }
-                let mut engine = self.early.remove(&name).unwrap_or_else(fresh);
-                self.files.changed(&name, beat.is_file);
-                engine.observe(news, event, now);
-                beaten.insert(name.clone());
-                model.engines.insert(name, engine);
-            }
-            News::Published(_) if self.early.len() < MAX_EARLY || self.early.contains_key(&name) => {
-                self.early.entry(name.clone()).or_insert_with(fresh).observe(news, event, now);
-            }
-            _ => {}
+            // a restart that knows the engine from its file alone shall not announce it again
+            Some(Change::Announced(name)) => self.files.changed(&name, false),
+            None => {}
         }
     }
 
@@ -149,8 +156,12 @@ impl EngineRegistry {
         }
     }
 
-    /// The journal's past is taken: from here on the registry acts.
+    /// The journal's past is taken: from here on the registry acts. What the journal no longer tells is in the files.
     fn rebuilt(&mut self, ctx: &mut Context<Self>) {
+        let now = self.watch.clock.now();
+        for (kept, modified) in recall(&self.settings.folder, self.settings.max) {
+            self.fold.recall(kept, modified, now);
+        }
         self.watch.engines.is_rebuilt.store(true, Ordering::Release);
         let names: Vec<(EngineName, Kind)> =
             self.watch.engines.engines.iter().map(|each| (each.key().clone(), each.kind())).collect();
@@ -163,8 +174,17 @@ impl EngineRegistry {
         self.files.clear();
     }
 
-    fn judge(&mut self, name: &EngineName, ctx: &mut Context<Self>) {
+    /// The time; and whether the service was away since the last look.
+    fn look(&mut self) -> Timestamp {
         let now = self.watch.clock.now();
+        if self.patience.look(now) {
+            tracing::info!("the service was suspended; engines have time to beat again");
+        }
+        now
+    }
+
+    fn judge(&mut self, name: &EngineName, ctx: &mut Context<Self>) {
+        let now = self.look();
         // what has arrived but was not taken yet may be a beat: nobody is silent beyond what was taken
         let newest = self.follower.newest();
         let cursor = self.follower.cursor();
@@ -172,7 +192,7 @@ impl EngineRegistry {
         let horizon = if cursor < newest { now.min(Timestamp::from_micros(taken)) } else { now };
         let stale_after = self.watch.limits.stale_after;
         let verdict = self.watch.engines.engines.get(name).and_then(|engine| match engine.verdict(now, stale_after)? {
-            Verdict::Stale => engine.verdict(horizon, stale_after).filter(|_| now >= self.patience),
+            Verdict::Stale => engine.verdict(horizon, stale_after).filter(|_| self.patience.is_over(now)),
             Verdict::Recovered => Some(Verdict::Recovered),
         });
         if let Some(verdict) = verdict {
@@ -248,18 +268,19 @@ impl EngineRegistry {
     fn act(&mut self, beaten: &HashSet<EngineName>, ctx: &mut Context<Self>) {
         let cursor = self.follower.cursor();
         self.announcing.retain(|_, id| id.is_none_or(|id| id > cursor));
+        if self.watch.engines.is_rebuilt.load(Ordering::Acquire) {
+            for name in beaten {
+                self.attend(name, None, ctx);
+            }
+        } else if cursor >= self.until {
+            self.rebuilt(ctx);
+        } else {
+            // nobody is told of records that are not complete
+            return;
+        }
         for (_, waiter) in self.waiting.extract_if(.., |(id, _)| *id <= cursor) {
             // a reader that is gone needs no answer
             let _ = waiter.send(());
-        }
-        if !self.watch.engines.is_rebuilt.load(Ordering::Acquire) {
-            if cursor >= self.until {
-                self.rebuilt(ctx);
-            }
-            return;
-        }
-        for name in beaten {
-            self.attend(name, None, ctx);
         }
     }
 }
@@ -273,6 +294,9 @@ impl Actor for EngineRegistry {
         if self.follower.cursor() >= self.until {
             self.rebuilt(ctx);
         }
+        ctx.run_interval(self.patience.interval(), |registry, _| {
+            registry.look();
+        });
         ctx.run_interval(WRITE_INTERVAL, |_, ctx| ctx.address().do_send(WriteFiles));
     }
 }
@@ -310,7 +334,7 @@ impl Handler<Sync> for EngineRegistry {
     fn handle(&mut self, _: Sync, _: &mut Self::Context) -> Self::Result {
         let (done, taken) = oneshot::channel();
         let newest = self.follower.newest();
-        if self.follower.cursor() >= newest {
+        if self.follower.cursor() >= newest && self.watch.engines.is_rebuilt.load(Ordering::Acquire) {
             let _ = done.send(());
         } else {
             self.waiting.push((newest, done));
@@ -325,76 +349,5 @@ impl Handler<Stop> for EngineRegistry {
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
         self.watchers.drain().for_each(|(_, watcher)| watcher.do_send(Rest));
         ctx.stop();
-    }
-}
-
-/// Reads the engines.
-#[derive(Debug, Clone)]
-pub struct EngineRegistryHandle {
-    registry: Addr<EngineRegistry>,
-    engines: Arc<EngineModel>,
-    max: usize,
-}
-
-impl EngineRegistryHandle {
-    /// Starts the registry on `arbiter`, and its watchers on `watchers`.
-    #[must_use]
-    pub fn start(arbiter: &ArbiterHandle, watchers: &ArbiterHandle, history: History, watch: Watch, settings: Settings) -> Self {
-        let (engines, max) = (Arc::clone(&watch.engines), settings.max);
-        let now = watch.clock.now();
-        let before = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        let since = Timestamp::from_micros(now.micros().saturating_sub(before(settings.rebuild)));
-        let patience = Timestamp::from_micros(now.micros().saturating_add(before(watch.limits.stale_after)));
-        let until = history.ring().newest();
-        // ids go on behind the newest one even when the clock was set back
-        let cursor = EventId::first_at(since).before().min(until);
-        let watchers_thread = watchers.clone();
-        let registry = EngineRegistry::start_in_arbiter(arbiter, move |_| EngineRegistry {
-            follower: Follower::new(history, cursor),
-            files: RecordWriter::new(settings.folder.clone()),
-            settings,
-            watch: Arc::new(watch),
-            watchers_thread,
-            watchers: HashMap::new(),
-            early: HashMap::new(),
-            announcing: HashMap::new(),
-            waiting: Vec::new(),
-            until,
-            patience,
-        });
-        Self { registry, engines, max }
-    }
-
-    /// The engines, after waiting a moment for what was acknowledged before this call.
-    pub async fn current(&self) -> &EngineModel {
-        // it is a courtesy: under load the records are told as they are
-        let _ = tokio::time::timeout(SYNC_WAIT, self.synced()).await;
-        &self.engines
-    }
-
-    /// Returns when everything that is committed now was taken.
-    pub async fn synced(&self) {
-        if let Ok(taken) = self.registry.send(Sync).await {
-            // a registry that is gone knows no more than it knew
-            let _ = taken.await;
-        }
-    }
-
-    /// Ends the watchers and the registry; the records stay as they are.
-    pub async fn stop(&self) {
-        // one that is gone has ended
-        let _ = self.registry.send(Stop).await;
-    }
-
-    /// The engines as they are.
-    #[must_use]
-    pub fn engines(&self) -> &EngineModel {
-        &self.engines
-    }
-
-    /// Whether a beat of `name` would be of one engine too many.
-    #[must_use]
-    pub fn is_full_for(&self, name: &EngineName) -> bool {
-        self.engines.engines.len() >= self.max && !self.engines.engines.contains_key(name)
     }
 }

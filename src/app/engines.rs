@@ -1,6 +1,7 @@
 //! Starting what watches the engines: their registry and watchers, and the files that they leave on disk.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use actix::{Addr, Arbiter};
 
@@ -8,7 +9,9 @@ use crate::actors::admission::Admission;
 use crate::actors::artifact_publisher::Publisher;
 use crate::actors::artifact_table::engine_files;
 use crate::actors::artifact_watcher::{self, ArtifactStatus, ArtifactWatcher};
-use crate::actors::engine_registry::{self, EngineRegistryHandle};
+use crate::actors::engine_model::EngineModel;
+use crate::actors::engine_reader::EngineRegistryHandle;
+use crate::actors::engine_registry;
 use crate::actors::engine_watcher::{Ticks, Watch};
 use crate::actors::history::History;
 use crate::actors::publisher::EventBusHandle;
@@ -59,9 +62,10 @@ pub(super) fn watch_files(
     publisher: Publisher,
     clock: &Clock,
     panics: &Panics,
-    status: Arc<ArtifactStatus>,
+    (status, model): (Arc<ArtifactStatus>, Arc<EngineModel>),
 ) -> Addr<ArtifactWatcher> {
-    let watches = vec![engine_files(&config.artifacts, config.session.timezone, config.telemetry.rules)];
+    let is_ours = move |name: &str| model.is_rebuilt.load(Ordering::Acquire).then(|| model.engines.contains_key(name));
+    let watches = vec![engine_files(&config.artifacts, config.session.timezone, config.telemetry.rules, Box::new(is_ours))];
     let settings =
         artifact_watcher::Settings { poll_interval: config.files.poll_interval, max_files: config.files.max, listen: true };
     ArtifactWatcher::start(&thread.handle(), watches, settings, publisher, clock.clone(), panics.clone(), status)

@@ -184,7 +184,8 @@ impl App {
         let rebuild = i64::try_from(config.engines.rebuild.as_micros()).unwrap_or(i64::MAX);
         let remembered = EventId::first_at(Timestamp::from_micros(clock.now().micros().saturating_sub(rebuild)));
         let publisher = Publisher::new(&bus, history.clone(), remembered, config.telemetry.admission_timeout);
-        let files = engines::watch_files(&config, &files_thread, publisher, &clock, &panics, Arc::clone(&artifacts));
+        let shared = (Arc::clone(&artifacts), Arc::clone(engines.engines()));
+        let files = engines::watch_files(&config, &files_thread, publisher, &clock, &panics, shared);
         let body_memory = Admission::new(config.http.body_memory / 1024, Duration::ZERO);
         let answer_memory = Admission::new(config.http.answer_memory / 1024, Duration::ZERO);
         let state = web::Data::new(State {

@@ -42,6 +42,9 @@ pub struct Args {
 #[derive(Debug, Deserialize)]
 struct Engines {
     asof: String,
+    /// Whether the list is not complete yet after a start.
+    #[serde(default)]
+    rebuilding: bool,
     engines: Vec<Engine>,
 }
 
@@ -98,7 +101,10 @@ fn show(out: &mut Out, body: &[u8], json: bool) -> anyhow::Result<()> {
     if json {
         return out.line(std::str::from_utf8(body)?);
     }
-    let Engines { asof, engines } = serde_json::from_slice(body)?;
+    let Engines { asof, rebuilding, engines } = serde_json::from_slice(body)?;
+    if rebuilding {
+        out.line("the service has just started: not all engines are known again yet")?;
+    }
     if engines.is_empty() {
         return out.line("no engine has been heard of");
     }

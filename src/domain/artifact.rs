@@ -2,6 +2,15 @@
 //!
 //! Engines rewrite their files while we look. So content that cannot be understood is a suspicion at first; it is read
 //! again when the file has rested, and only then reported.
+//!
+//! News is new content. A file that is touched, or put back as it was, says nothing new: neither while we run nor, because
+//! the journal is asked, after a restart. Only a record that names no time at all has nothing but its file to prove that
+//! somebody writes it: there a new file of the same content, moved into the place of the old one, counts as written anew.
+//! The same bytes written in place cannot be told from a touch and do not.
+//!
+//! [`News::stamp`] is how fresh the content is. Content whose own time goes on from what we saw before was written since,
+//! so the file's time is taken and the engine's clock trusted for nothing. At first sight, and for content that goes back
+//! in time, as out of a backup, its own time is all that is known: it is no fresher than that, nor than the file.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
@@ -17,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Clocks of file systems are coarse: content read so shortly after the file's time, in microseconds, may change once
 /// more without being seen to.
 const COARSE: i64 = 100_000;
+
+/// Times of one write, by two clocks that agree, are closer than this.
+const CLOSE: Duration = Duration::from_secs(1);
 
 /// All by which the system tells one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +50,25 @@ pub struct Finding {
     pub event_type: &'static str,
     /// The text of a JSON object on one line.
     pub payload: String,
+    /// When it was written by its own word, if it has one.
+    pub said: Option<Word>,
+}
+
+/// What content says of its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word {
+    /// The instant; of a time without an offset as the configured zone has it.
+    pub at: Timestamp,
+    /// The instant of a time without an offset if it were UTC: machines that run engines often are.
+    pub utc: Option<Timestamp>,
+}
+
+impl Word {
+    /// The time as far as a file of `modified` bears it out: nobody writes of what is to come.
+    fn no_later_than(&self, modified: Timestamp) -> Timestamp {
+        let readings = [Some(self.at), self.utc].into_iter().flatten();
+        readings.filter(|at| *at <= modified.after(CLOSE)).max().unwrap_or(self.at).min(modified)
+    }
 }
 
 /// What was made of a file's content.
@@ -47,6 +78,8 @@ pub enum Reading {
     Event(Finding),
     /// It is good, and says nothing to anybody.
     Nothing,
+    /// Nobody can tell yet.
+    Unclear,
     /// It cannot be understood, for this reason.
     Bad(String),
 }
@@ -71,25 +104,50 @@ pub struct News {
     pub finding: Finding,
     /// By which it is known again.
     pub mark: Mark,
+    /// Since when it is so, as far as that is proved.
+    pub stamp: Timestamp,
     /// Whether the file's events are remembered since the start; if not, an earlier run may have published this one.
     pub remembered: bool,
 }
 
-/// The time and content of a published file.
+/// What a file says; comparable within one run of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Content(u64);
+
+impl Content {
+    /// The content that became an event with this payload.
+    #[must_use]
+    pub fn of(payload: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        payload.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+/// By which a published file is known again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// The event's timestamp.
-    pub modified: Timestamp,
-    digest: u64,
+    /// What it says.
+    pub content: Content,
+    said: Option<Word>,
+    modified: Timestamp,
+    inode: u64,
 }
 
 impl Mark {
-    /// The mark of an event of this time with this payload; comparable within one run of the program.
-    #[must_use]
-    pub fn of(modified: Timestamp, payload: &str) -> Self {
-        let mut hasher = DefaultHasher::new();
-        payload.hash(&mut hasher);
-        Self { modified, digest: hasher.finish() }
+    /// Whether it says more than `old`.
+    fn is_news_after(&self, old: &Self) -> bool {
+        let is_new_file = self.inode != old.inode && self.modified > old.modified;
+        self.content != old.content || (self.said.is_none() && is_new_file)
+    }
+
+    /// Since when it is so, if it is news after `old`.
+    fn stamp(&self, old: Option<&Self>) -> Timestamp {
+        match (self.said, old.map(|old| old.said)) {
+            (None, _) => self.modified,
+            (Some(said), Some(Some(before))) if said.at >= before.at => self.modified,
+            (Some(said), _) => said.no_later_than(self.modified),
+        }
     }
 }
 
@@ -129,16 +187,22 @@ impl Artifact {
         self.racy = time.micros().saturating_sub(version.modified.micros()).abs() < COARSE;
         let finding = match reading {
             Reading::Bad(reason) => return self.suspect(reason, has_rested, now),
+            Reading::Unclear => {
+                self.version = None;
+                return Step::Again(SETTLE);
+            }
             Reading::Nothing => None,
             Reading::Event(finding) => Some(finding),
         };
         self.doubt = None;
         let Some(finding) = finding else { return Step::Rest };
-        let mark = Mark::of(version.modified, &finding.payload);
-        if self.published == Some(mark) {
+        let content = Content::of(&finding.payload);
+        let mark = Mark { content, said: finding.said, modified: version.modified, inode: version.inode };
+        let old = self.published.as_ref();
+        if old.is_some_and(|old| !mark.is_news_after(old)) {
             return Step::Rest;
         }
-        Step::Publish(News { finding, mark, remembered: self.published.is_some() })
+        Step::Publish(News { stamp: mark.stamp(old), finding, mark, remembered: old.is_some() })
     }
 
     fn suspect(&mut self, reason: String, has_rested: bool, now: Duration) -> Step {
@@ -169,110 +233,5 @@ impl Artifact {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn version(n: i64) -> Version {
-        Version { modified: Timestamp::from_micros(n * 1_000_000), changed: (n, 0), len: 1, inode: 1 }
-    }
-
-    fn event(payload: &str) -> Reading {
-        Reading::Event(Finding { event_type: "engine_heartbeat", payload: payload.to_owned() })
-    }
-
-    fn bad() -> Reading {
-        Reading::Bad("is empty".to_owned())
-    }
-
-    fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    /// Long after every file's time.
-    fn later() -> Timestamp {
-        Timestamp::from_micros(1_000_000_000_000)
-    }
-
-    #[test]
-    fn a_good_file_is_published_once_for_each_time_and_content() {
-        let mut file = Artifact::default();
-        let Step::Publish(news) = file.read(version(1), event("{}"), ms(0), later()) else { panic!("news") };
-        assert!(!news.remembered, "an earlier run may have published it");
-        file.published(news.mark);
-        assert!(!file.is_news(&version(1), ms(9_000)));
-        let replaced = Version { inode: 2, ..version(1) };
-        assert!(file.is_news(&replaced, ms(9_000)));
-        assert_eq!(file.read(replaced, event("{}"), ms(9_000), later()), Step::Rest, "the same time and content");
-        let Step::Publish(news) = file.read(version(2), event("{}"), ms(9_001), later()) else { panic!("news") };
-        assert!(news.remembered);
-    }
-
-    #[test]
-    fn a_half_written_file_that_is_completed_is_never_reported() {
-        let mut file = Artifact::default();
-        assert_eq!(file.read(version(1), bad(), ms(0), later()), Step::Again(SETTLE));
-        assert!(!file.is_news(&version(1), ms(499)), "it rests");
-        assert_eq!(file.read(version(2), bad(), ms(400), later()), Step::Again(SETTLE), "it changed, so it is waited for anew");
-        assert!(matches!(file.read(version(3), event("{}"), ms(800), later()), Step::Publish(_)));
-    }
-
-    #[test]
-    fn a_file_that_rests_and_is_not_understood_is_reported_once_it_has_rested() {
-        let mut file = Artifact::default();
-        file.read(version(1), bad(), ms(0), later());
-        assert!(file.is_news(&version(1), ms(500)));
-        assert_eq!(file.read(version(1), bad(), ms(500), later()), Step::Report("is empty".to_owned()));
-        assert!(!file.is_news(&version(1), ms(60_000)), "there is nothing new to see");
-        assert_eq!(file.read(version(2), Reading::Nothing, ms(61_000), later()), Step::Rest);
-    }
-
-    #[test]
-    fn a_file_that_never_rests_is_reported_after_a_while() {
-        let mut file = Artifact::default();
-        let steps = (0..60).map(|n| file.read(version(n), bad(), ms(u64::try_from(n).expect("small") * 100), later()));
-        let reported = steps.map(|step| matches!(step, Step::Report(_))).collect::<Vec<_>>();
-        assert_eq!(reported.iter().position(|reported| *reported), Some(50));
-    }
-
-    #[test]
-    fn content_read_within_a_tick_of_the_files_clock_is_read_again() {
-        let mut file = Artifact::default();
-        let Step::Publish(news) = file.read(version(1), event("1"), ms(0), Timestamp::from_micros(1_000_500)) else { panic!() };
-        file.published(news.mark);
-        assert!(file.is_news(&version(1), ms(1)));
-        assert!(matches!(file.read(version(1), event("2"), ms(1), later()), Step::Publish(_)), "same version, other content");
-        assert!(!file.is_news(&version(1), ms(2)));
-    }
-
-    #[test]
-    fn what_could_not_be_published_is_read_and_asked_for_again() {
-        let mut file = Artifact::default();
-        file.read(version(1), event("{}"), ms(0), later());
-        file.forget();
-        assert!(file.is_news(&version(1), ms(1)));
-        let step = file.read(version(1), event("{}"), ms(1), later());
-        assert!(matches!(step, Step::Publish(News { remembered: false, .. })), "{step:?}");
-    }
-
-    proptest! {
-        #[test]
-        fn a_file_whose_last_content_is_good_ends_with_that_content_published(
-            states in prop::collection::vec((any::<bool>(), 0..3_u8, 1..900_u64), 1..30), last in 0..3_u8,
-        ) {
-            let (mut file, mut now, mut published) = (Artifact::default(), ms(0), None);
-            let states = states.into_iter().chain([(true, last, 1)]);
-            for (n, (is_good, content, wait)) in (1..).zip(states) {
-                now += ms(wait);
-                let reading = if is_good { event(&content.to_string()) } else { bad() };
-                prop_assert!(file.is_news(&version(n), now));
-                if let Step::Publish(news) = file.read(version(n), reading, now, later()) {
-                    prop_assert_ne!(published, Some(news.mark), "published twice");
-                    file.published(news.mark);
-                    published = Some(news.mark);
-                }
-            }
-            prop_assert_eq!(published.map(|mark| mark.digest), Some(Mark::of(later(), &last.to_string()).digest));
-        }
-    }
-}
+#[path = "artifact_tests.rs"]
+mod tests;

@@ -31,6 +31,12 @@ impl Timestamp {
         self.0
     }
 
+    /// The instant this much later.
+    #[must_use]
+    pub fn after(self, time: std::time::Duration) -> Self {
+        Self::from_micros(self.0.saturating_add(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// Whole milliseconds since 1970-01-01T00:00:00Z; 0 before it.
     #[must_use]
     pub fn millis(self) -> u64 {

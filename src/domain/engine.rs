@@ -3,6 +3,9 @@
 //! `status` is what the engine said last. [`State`] is the judgement: the same while a beat is fresh, else stale. Time is
 //! the server's: a beat is as old as its arrival, a file's beat as its modification. What the engine's own clock shows is
 //! only reported.
+//!
+//! A beat without a status proves life, and says nothing else: the engine runs, and its `status` is null until it says
+//! one.
 
 use std::time::Duration;
 
@@ -10,7 +13,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::clock::Timestamp;
+pub use super::engine_kept::Kept;
 pub use super::engine_news::{Beat, News};
+use super::engine_owner::Doubt;
 pub use super::engine_state::{Limits, Notice, State, Verdict};
 pub use super::engine_terms::{EngineName, Kind, PLIMSOLL, Said, Status};
 pub use super::engine_update::Update;
@@ -33,6 +38,8 @@ pub struct Engine {
     record: Update,
     /// When it last gave a sign of life; `None` before the first.
     last_beat: Option<Timestamp>,
+    /// Whether all that is known of its beats is what its file kept: no such beat is fresh.
+    is_recalled: bool,
     clock_skew: Option<f64>,
     restarts: u64,
     /// The field of the record that is still the previous process's.
@@ -40,6 +47,8 @@ pub struct Engine {
     /// The `engine_stale` event that no `engine_recovered` has followed.
     announced: Option<EventId>,
     has_file: bool,
+    /// Whether events that may be its own are nobody's.
+    doubt: Doubt,
     reported: Option<Box<RawValue>>,
     performance: Performance,
     market_data: MarketData,
@@ -57,24 +66,25 @@ impl Engine {
     #[must_use]
     pub fn new(name: EngineName, configured: Option<Kind>) -> Self {
         Self {
-            record: Update { status: Some(Status::Running), ..Update::empty(name.clone()) },
+            record: Update::empty(name.clone()),
             name,
             configured,
             guessed: None,
             last_beat: None,
+            is_recalled: false,
             clock_skew: None,
             restarts: 0,
             outdated: None,
             announced: None,
             has_file: false,
+            doubt: Doubt::default(),
             reported: None,
             performance: Performance::default(),
             market_data: MarketData::default(),
         }
     }
 
-    /// Takes a sign of life of `at`; what it does not name stays. One without a status is of an engine that runs, unless
-    /// the same process said otherwise before.
+    /// Takes a sign of life of `at`; what it does not name stays. A new process owes nothing to the end of the last one.
     pub fn beat(&mut self, update: Update, at: Timestamp) {
         let restarted = self.is_restart(&update);
         self.restarts += u64::from(restarted);
@@ -85,7 +95,7 @@ impl Engine {
             name: self.name.clone(),
             mode: update.mode.or_else(|| old.mode.clone()),
             pid: update.pid.or(old.pid),
-            status: update.status.or(if ended { Some(Status::Running) } else { old.status }),
+            status: update.status.or(if ended { None } else { old.status }),
             started_at: update.started_at.or_else(|| old.started_at.clone()),
             last_heartbeat: update.last_heartbeat.or_else(|| Some(Said::by_us(at))),
             loop_tick: update.loop_tick.or(old.loop_tick),
@@ -95,6 +105,23 @@ impl Engine {
             kind: update.kind.or(old.kind),
         };
         self.last_beat = Some(at);
+        self.is_recalled = false;
+    }
+
+    /// Takes what its file of time `modified` kept of it, unless the journal tells more; `now` only bounds when that was.
+    pub fn recall(&mut self, kept: Kept, modified: Timestamp, now: Timestamp) {
+        self.restarts = self.restarts.max(kept.restarts);
+        if self.last_beat.is_none() {
+            self.record = kept.update;
+            self.last_beat = Some(kept.last_beat.unwrap_or(modified).min(modified).min(now));
+            self.is_recalled = true;
+            self.announced = kept.silence;
+        }
+    }
+
+    /// Notes that events are nobody's that may be its own.
+    pub fn doubt(&mut self, doubt: Doubt) {
+        self.doubt = doubt;
     }
 
     /// Whether `update` is of another process than the record. Its pid and its start may come in two beats.
@@ -140,6 +167,7 @@ impl Engine {
             News::Announced(_, stale) => self.announced(stale.then(|| event.id())),
             News::Ticked(_, metrics) => self.market_data.ticked(&metrics),
             News::Published(_) => self.published(event, arrival),
+            News::Misnamed => {}
         }
     }
 
@@ -154,6 +182,7 @@ impl Engine {
             ("data_error", Some(symbol)) => self.market_data.failed(symbol),
             ("quote_stale", Some(symbol)) => self.market_data.stale(symbol, arrival),
             ("mde_stale_symbols", _) => {
+                self.guess(Kind::MarketData);
                 let payload = Payload::inspect(event.payload(), usize::MAX).unwrap_or_default();
                 let symbols = payload.get("symbols").and_then(|raw| serde_json::from_str::<Vec<Value>>(raw).ok());
                 for symbol in symbols.iter().flatten().filter_map(|each| each.get("symbol").unwrap_or(each).as_str()) {
@@ -217,10 +246,10 @@ impl Engine {
     pub fn state(&self, now: Timestamp, stale_after: Duration) -> State {
         match (self.record.status, self.is_fresh(now, stale_after)) {
             (Some(Status::Stopped), _) => State::Stopped,
-            (_, false) | (None, _) => State::Stale,
+            (_, false) => State::Stale,
             (Some(Status::Error), true) => State::Error,
             (Some(Status::Starting), true) => State::Starting,
-            (Some(Status::Running), true) => State::Running,
+            (None | Some(Status::Running), true) => State::Running,
             (Some(Status::Degraded), true) => State::Degraded,
         }
     }
@@ -245,7 +274,7 @@ impl Engine {
 
     fn is_fresh(&self, now: Timestamp, stale_after: Duration) -> bool {
         let is_known = self.last_beat.is_some_and(|last| last.micros().saturating_sub(now.micros()) <= AHEAD);
-        is_known && self.age(now) <= stale_after
+        is_known && !self.is_recalled && self.age(now) <= stale_after
     }
 
     fn age_seconds(&self, now: Timestamp) -> Option<f64> {
@@ -254,16 +283,21 @@ impl Engine {
 
     fn metrics(&self, now: Timestamp, limits: Limits) -> Value {
         // these types always have a JSON form
-        if self.kind() == Kind::MarketData {
-            json!(self.market_data.figures(now, limits.symbol_silence))
-        } else {
-            json!(self.performance.figures())
+        match self.kind() {
+            Kind::MarketData if self.doubt.market_data && self.market_data.is_empty() => json!({
+                "cached_symbols": null, "total_candles": null, "lookup_failures": null, "stale_symbols_count": null,
+                "failed_symbols": [], "stale_symbols": [],
+            }),
+            Kind::MarketData => json!(self.market_data.figures(now, limits.symbol_silence)),
+            _ if self.doubt.trading && self.performance.is_empty() => json!({
+                "total_strategies": null, "avg_win_rate": null, "max_loss_streak": null, "avg_confidence": null, "strategies": {},
+            }),
+            _ => json!(self.performance.figures()),
         }
     }
 
-    /// The record as the engine's file holds it.
-    #[must_use]
-    pub fn record(&self) -> Value {
+    /// The record.
+    fn record(&self) -> Value {
         let Update {
             mode, pid, status, started_at, last_heartbeat, loop_tick, universe_size, open_positions, last_error, ..
         } = &self.record;
@@ -279,6 +313,22 @@ impl Engine {
             "open_positions": open_positions,
             "last_error": last_error.as_ref().and_then(Option::as_ref),
         })
+    }
+
+    /// The record as the file of an engine holds it that beats over HTTP, with what a restart needs to know of it.
+    #[must_use]
+    pub fn kept(&self) -> Value {
+        let mut kept = self.record();
+        if let Value::Object(fields) = &mut kept {
+            let more = [
+                ("kind", json!(self.record.kind)),
+                ("restarts", json!(self.restarts)),
+                ("last_beat", json!(self.last_beat.map(|at| at.to_string()))),
+                ("silence", json!(self.announced.map(|id| id.to_string()))),
+            ];
+            fields.extend(more.map(|(key, value)| (key.to_owned(), value)));
+        }
+        kept
     }
 
     /// The record with the judgement, in the contract's order. Ages and skew in seconds, the skew positive when the

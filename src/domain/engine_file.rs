@@ -8,8 +8,9 @@ use chrono::{LocalResult, NaiveDateTime, TimeZone as _};
 use chrono_tz::Tz;
 use serde_json::value::RawValue;
 
+use super::artifact::Word;
 use super::clock::Timestamp;
-use super::engine::{EngineName, PLIMSOLL, Update};
+use super::engine::{EngineName, PLIMSOLL, Said, Update};
 use super::envelope::{Rules, say};
 use super::payload::{Payload, unquote};
 
@@ -17,9 +18,10 @@ use super::payload::{Payload, unquote};
 pub const MAX_BYTES: u64 = 1 << 20;
 
 /// How the file's name goes on behind the engine's.
-const SUFFIX: &str = "_engine.json";
+pub const SUFFIX: &str = "_engine.json";
 /// The fields that hold times.
-const TIMES: [&str; 2] = ["started_at", "last_heartbeat"];
+const TIMES: [&str; 2] = ["started_at", LAST_HEARTBEAT];
+const LAST_HEARTBEAT: &str = "last_heartbeat";
 /// So many faults of one file are told.
 const MAX_FAULTS: usize = 8;
 
@@ -28,6 +30,8 @@ const MAX_FAULTS: usize = 8;
 pub struct EngineFile {
     /// The record.
     pub update: Update,
+    /// When it was written by its own word, its `last_heartbeat`.
+    pub said: Option<Word>,
     /// The record as it was written, on one line: order, number text and unknown fields are kept, local times are told
     /// in UTC, and `file` is added.
     pub payload: String,
@@ -76,7 +80,12 @@ pub fn parse(file: &str, bytes: &[u8], timezone: Tz, rules: &Rules) -> Result<Op
         let told: Vec<_> = faults.iter().take(MAX_FAULTS).map(|fault| format!("{}: {}", fault.field, fault.message)).collect();
         told.join("; ")
     })?;
-    Ok(Some(EngineFile { update, payload }))
+    let written = record.text(LAST_HEARTBEAT);
+    let said = update.last_heartbeat.as_ref().and_then(Said::instant).map(|at| {
+        let utc = written.and_then(|text| utc(&text, Tz::UTC).ok().flatten());
+        Word { at, utc }
+    });
+    Ok(Some(EngineFile { update, said, payload }))
 }
 
 /// The record as an event's payload.
@@ -155,6 +164,9 @@ mod tests {
             file.payload,
             r#"{"name":"fno","mode":"paper","pid":6837,"status":"stopped","started_at":"2024-08-23T03:44:50.032514Z","last_heartbeat":"2024-08-23T09:59:59.067206Z","loop_tick":375,"universe_size":2,"open_positions":2,"last_error":null,"file":"fno_engine.json"}"#
         );
+        let said = file.said.expect("a time");
+        assert_eq!(said.at.to_string(), "2024-08-23T09:59:59.067206Z");
+        assert_eq!(said.utc.map(|at| at.to_string()).as_deref(), Some("2024-08-23T15:29:59.067206Z"));
         let update = file.update;
         assert_eq!((update.mode.as_deref(), update.pid, update.status), (Some("paper"), Some(6837), Some(Status::Stopped)));
         assert_eq!((update.loop_tick, update.universe_size, update.open_positions), (Some(375), Some(2), Some(2)));

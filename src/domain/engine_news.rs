@@ -22,6 +22,8 @@ pub enum News {
     Ticked(EngineName, serde_json::Value),
     /// It published anything else.
     Published(EngineName),
+    /// Somebody gave a sign of life whose name no engine may have.
+    Misnamed,
 }
 
 /// A sign of life.
@@ -88,10 +90,11 @@ impl News {
 
     /// Whom it is about.
     #[must_use]
-    pub fn engine(&self) -> &EngineName {
+    pub fn engine(&self) -> Option<&EngineName> {
         match self {
-            Self::Beat(beat) => &beat.update.name,
-            Self::Announced(name, _) | Self::Ticked(name, _) | Self::Published(name) => name,
+            Self::Beat(beat) => Some(&beat.update.name),
+            Self::Announced(name, _) | Self::Ticked(name, _) | Self::Published(name) => Some(name),
+            Self::Misnamed => None,
         }
     }
 }
@@ -109,12 +112,19 @@ fn beat(event: &Event, is_ours: bool) -> Option<News> {
 
 fn health(event: &Event, is_market_data: bool) -> Option<News> {
     let health: Health<'_> = serde_json::from_str(event.payload()).ok()?;
-    let name = EngineName::parse(&health.engine_name).ok()?;
+    let Ok(name) = EngineName::parse(&health.engine_name) else { return Some(News::Misnamed) };
     // engines put fields of the record among their metrics
     let metrics = health.metrics.filter(|raw| raw.get().starts_with('{'));
     let inspected = metrics.and_then(|raw| Payload::inspect(raw.get(), usize::MAX).ok());
+    let is_market_data = is_market_data || inspected.as_ref().is_some_and(is_of_market_data);
     let update = inspected.and_then(|payload| Update::of(&payload, Some(&name)).0);
     let update = Update { status: Status::of_health(&health.status), ..update.unwrap_or_else(|| Update::empty(name)) };
     let metrics = metrics.filter(|raw| raw.get().len() <= MAX_METRICS).map(ToOwned::to_owned);
     Some(News::Beat(Box::new(Beat { update, metrics, is_market_data, is_file: false })))
+}
+
+/// Whether metrics are those of a market data engine: some tell them as their health.
+fn is_of_market_data(metrics: &Payload<'_>) -> bool {
+    let figures = ["cached_symbols", "total_candles", "lookup_failures", "stale_symbols_count"];
+    figures.iter().filter(|figure| metrics.get(figure).is_some()).count() >= 2
 }

@@ -206,6 +206,12 @@ impl Said {
         Self { text: at.to_string().into(), wall: at, has_offset: true }
     }
 
+    /// The instant, if it was said with an offset.
+    #[must_use]
+    pub fn instant(&self) -> Option<Timestamp> {
+        self.has_offset.then_some(self.wall)
+    }
+
     /// Seconds by which it is ahead of `at`. A time without an offset is in a zone that nobody told, and zones differ
     /// by quarters of an hour: only what is left of them is known. `None` if that says nothing.
     #[must_use]

@@ -150,6 +150,78 @@ fn an_engine_that_starts_again_without_a_word_runs() {
 }
 
 #[test]
+fn an_engine_that_beats_without_a_status_runs_and_has_said_none() {
+    let mut engine = engine(&[beat(0, &json!({"pid": 1}))]);
+    assert_eq!((state(&engine, 0), &engine.view(at(0), LIMITS)["status"]), (State::Running, &Value::Null));
+    take(&mut engine, &beat(1, &json!({"status": "error"})));
+    take(&mut engine, &beat(2, &json!({"pid": 2})));
+    assert_eq!((state(&engine, 2), &engine.view(at(2), LIMITS)["status"]), (State::Running, &Value::Null), "a new process");
+}
+
+#[test]
+fn what_the_file_kept_of_an_engine_is_known_again_but_is_no_fresh_beat() {
+    let mut before = engine(&[
+        beat(0, &json!({"pid": 1, "status": "running", "kind": "execution", "loop_tick": 5})),
+        beat(1, &json!({"pid": 2})),
+        ours(20, "engine_stale", at(20), &json!({"name": "fno"})),
+    ]);
+    let kept = |engine: &Engine| {
+        let mut record = engine.kept();
+        record["written_by"] = PLIMSOLL.into();
+        Kept::parse("fno_engine.json", &record.to_string()).expect("ours")
+    };
+    let mut after = Engine::new(name(), None);
+    after.recall(kept(&before), at(9_999), at(30));
+    let (view, old) = (after.view(at(30), LIMITS), before.view(at(30), LIMITS));
+    for field in ["pid", "status", "loop_tick", "kind", "restarts", "heartbeat_age_seconds", "state"] {
+        assert_eq!(view[field], old[field], "{field}");
+    }
+    assert_eq!(verdict(&after, 30), None, "its silence was announced before");
+    take(&mut after, &beat(31, &json!({"pid": 3})));
+    assert_eq!((state(&after, 31), verdict(&after, 31)), (State::Running, Some(Verdict::Recovered)));
+    assert_eq!(after.view(at(31), LIMITS)["restarts"], 2);
+
+    take(&mut before, &beat(40, &json!({})));
+    let mut fresh = Engine::new(name(), None);
+    fresh.recall(kept(&before), at(40), at(41));
+    assert_eq!(state(&fresh, 41), State::Stale, "a file of ours proves no life");
+    let mut journalled = engine(&[beat(50, &json!({"pid": 9, "status": "degraded"}))]);
+    journalled.recall(kept(&before), at(40), at(51));
+    let view = journalled.view(at(51), LIMITS);
+    assert_eq!((&view["pid"], &view["state"], &view["restarts"]), (&json!(9), &json!("degraded"), &json!(1)));
+}
+
+#[test]
+fn an_engine_whose_health_tells_of_market_data_or_that_lists_stale_symbols_is_one_for_market_data() {
+    let metrics = json!({"cached_symbols": 8, "total_candles": 1602, "meta_entries": 0, "lookup_failures": 0,
+        "stale_symbols_count": 2, "has_kite_client": false});
+    let health = json!({"engine_name": "fno", "status": "active", "metrics": metrics});
+    let engine_by_health = engine(&[event(0, &json!({"type": "engine_health", "payload": health}))]);
+    let tick = engine_by_health.tick(at(1), LIMITS);
+    let payload: Value = serde_json::from_str(&tick.payload).expect("json");
+    assert_eq!((tick.event_type, &payload["metrics"]["total_candles"]), ("mde_status", &json!(1602)));
+    let stale = json!({"count": 1, "symbols": [{"symbol": "NIFTY24FUT", "timeframe": "5m"}]});
+    let by_list = engine(&[event(0, &json!({"type": "mde_stale_symbols", "source": "fno", "payload": stale}))]);
+    assert_eq!(by_list.kind(), Kind::MarketData);
+}
+
+#[test]
+fn figures_that_may_be_another_engines_are_unknown_and_not_zero() {
+    let mut engine = engine(&[beat(0, &json!({}))]);
+    assert_eq!(engine.view(at(0), LIMITS)["metrics"]["total_strategies"], 0, "every event tells whose it is");
+    engine.doubt(Doubt { trading: true, market_data: true });
+    let metrics = engine.view(at(0), LIMITS)["metrics"].clone();
+    for figure in ["total_strategies", "avg_win_rate", "max_loss_streak", "avg_confidence"] {
+        assert_eq!(metrics.get(figure), Some(&Value::Null), "{figure}");
+    }
+    let signal = json!({"symbol": "N", "strategy_name": "S", "signal": "BUY"});
+    take(&mut engine, &event(1, &json!({"type": "signal_event", "source": "fno", "payload": signal})));
+    assert_eq!(engine.view(at(1), LIMITS)["metrics"]["total_strategies"], 1);
+    take(&mut engine, &beat(2, &json!({"kind": "market_data"})));
+    assert_eq!(engine.view(at(2), LIMITS)["metrics"]["cached_symbols"], Value::Null);
+}
+
+#[test]
 fn health_events_are_beats_but_the_services_own_are_not() {
     let health = json!({"engine_name": "fno", "status": "active", "metrics": {"mode": "paper", "universe_size": 2, "pnl": 1.5}});
     let mut engine = engine(&[event(0, &json!({"type": "engine_health", "payload": health}))]);

@@ -2,10 +2,11 @@
 //!
 //! | figure | from |
 //! |---|---|
-//! | `cached_symbols` | the engine's own last `mde_status`, else the symbols of its `indicator_event`s |
+//! | `cached_symbols` | the engine's own last `mde_status` (or `engine_health` with such metrics), else the symbols of its `indicator_event`s |
 //! | `total_candles` | the engine's own last `mde_status`, else its `indicator_event`s, one for each candle and symbol |
-//! | `lookup_failures` | symbols of its `data_error`s and of `failed_symbols` in its `mde_status`; the engine's own number if that is larger |
-//! | `stale_symbols_count` | symbols without an `indicator_event` for `engines.symbol_silence`, and those of a later `quote_stale` or `mde_stale_symbols`; the engine's own number if that is larger |
+//! | `lookup_failures` | all symbols of its `data_error`s and of `failed_symbols` in its `mde_status`; the engine's own number if that is larger |
+//! | `failed_symbols` | those of them that no tick has told yet, so never more than `lookup_failures` |
+//! | `stale_symbols_count` | symbols without an `indicator_event` for `engines.symbol_silence`, and those of a later `quote_stale` or `mde_stale_symbols`; the engine's own number if that is larger. Its own 0 takes back its word on single symbols |
 //!
 //! Silence is counted from the arrival of the last event. A symbol's failed lookup is reported in one tick: the tick is an
 //! event too, and the fold remembers what it told.
@@ -83,6 +84,9 @@ impl MarketData {
             lookup_failures: said.lookup_failures.or(self.said.lookup_failures),
             stale_symbols: said.stale_symbols.or(self.said.stale_symbols),
         };
+        if said.stale_symbols == Some(0) {
+            self.symbols.values_mut().for_each(|symbol| symbol.said_stale = false);
+        }
         for symbol in names(metrics.get("failed_symbols")) {
             self.failed(symbol);
         }
@@ -161,6 +165,7 @@ fn names(value: Option<&Value>) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     const SILENCE: Duration = Duration::from_secs(3600);
@@ -194,6 +199,40 @@ mod tests {
         data.indicator("B", at(62));
         data.indicator("A", at(62));
         assert_eq!(data.figures(at(62), SILENCE).stale_symbols_count, 0);
+    }
+
+    #[test]
+    fn an_engine_that_says_that_no_symbol_is_stale_takes_its_word_back() {
+        let mut data = MarketData::default();
+        data.stale("A", at(0));
+        data.indicator("B", at(0));
+        data.status(&json!({"cached_symbols": 2}));
+        assert_eq!(data.figures(at(1), SILENCE).stale_symbols, ["A"]);
+        data.status(&json!({"stale_symbols_count": 0}));
+        assert_eq!(data.figures(at(1), SILENCE).stale_symbols_count, 0);
+        assert_eq!(data.figures(at(61), SILENCE).stale_symbols, ["A", "B"], "silence is silence");
+    }
+
+    proptest! {
+        #[test]
+        fn no_figure_is_less_than_the_symbols_that_are_named_for_it(
+            steps in proptest::collection::vec((0..5_u8, 0..4_u8, 0..4_u64), 0..40),
+        ) {
+            let mut data = MarketData::default();
+            for ((step, symbol, number), minute) in steps.into_iter().zip(0..) {
+                let symbol = symbol.to_string();
+                match step {
+                    0 => data.failed(&symbol),
+                    1 => data.stale(&symbol, at(minute)),
+                    2 => data.indicator(&symbol, at(minute)),
+                    3 => data.status(&json!({"lookup_failures": number, "stale_symbols_count": number, "failed_symbols": [symbol]})),
+                    _ => data.ticked(&json!(data.figures(at(minute), SILENCE))),
+                }
+                let figures = data.figures(at(minute), SILENCE);
+                prop_assert!(figures.lookup_failures >= figures.failed_symbols.len() as u64);
+                prop_assert!(figures.stale_symbols_count >= figures.stale_symbols.len() as u64);
+            }
+        }
     }
 
     #[test]

@@ -153,6 +153,12 @@ impl Performance {
         }
     }
 
+    /// Whether anything is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.strategies.is_empty()
+    }
+
     /// The figures so far.
     #[must_use]
     pub fn figures(&self) -> Figures {

@@ -65,6 +65,14 @@ fn a_result_of_zero_neither_extends_nor_resets_a_streak() {
 }
 
 #[test]
+fn what_rounding_leaves_of_zero_is_zero() {
+    // the average is 80/3, which no binary fraction is
+    let bought = [fill(1, "BUY", 1.0, 16.0), fill(2, "BUY", 2.0, 32.0)];
+    let [first, second] = bought;
+    assert_eq!(decided(&[first, second, fill(3, "SELL", 3.0, 80.0 / 3.0 + 1e-12)]), (0, 0, 0, 0));
+}
+
+#[test]
 fn a_closed_trade_counts_as_given_and_takes_the_place_of_its_fills_before_or_after_it() {
     let (open, close) = (|| fill(1, "BUY", 10.0, 100.0), || fill(5, "SELL", 10.0, 101.0));
     assert_eq!(decided(&[open(), close()]), (1, 0, 1, 0));

@@ -32,16 +32,29 @@ impl Form {
     /// # Errors
     /// They announce none that is taken.
     pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        Self::said(request)?.ok_or_else(|| Problem::UnsupportedMedia("send application/json or application/x-ndjson".into()))
+    }
+
+    /// Whether the request's headers announce JSON, where nothing else is taken.
+    ///
+    /// # Errors
+    /// They do not.
+    pub fn json(request: &HttpRequest) -> Result<(), Problem> {
+        let is_json = Self::said(request)? == Some(Self::Json);
+        is_json.then_some(()).ok_or_else(|| Problem::UnsupportedMedia("send application/json".into()))
+    }
+
+    fn said(request: &HttpRequest) -> Result<Option<Self>, Problem> {
         let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !matches!(text(header::CONTENT_ENCODING), "" | "identity") {
             return Err(Problem::UnsupportedMedia("send the body without a content encoding".into()));
         }
         let essence = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match essence.as_str() {
-            "application/json" => Ok(Self::Json),
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Self::Ndjson),
-            _ => Err(Problem::UnsupportedMedia("send application/json or application/x-ndjson".into())),
-        }
+        Ok(match essence.as_str() {
+            "application/json" => Some(Self::Json),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(Self::Ndjson),
+            _ => None,
+        })
     }
 }
 

@@ -51,7 +51,7 @@ fn engines(state: &State) -> (&'static str, Value) {
     let engines = state.engines.engines();
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let is_rebuilt = engines.is_rebuilt.load(Ordering::Acquire);
-    let status = if count(&engines.ignored) == 0 { "ok" } else { "degraded" };
+    let status = if count(&engines.ignored) + count(&engines.misnamed) == 0 { "ok" } else { "degraded" };
     let body = json!({
         "status": status,
         "known": engines.engines.len(),
@@ -59,6 +59,7 @@ fn engines(state: &State) -> (&'static str, Value) {
         "watchers": engines.watchers.load(Ordering::Relaxed),
         "rebuilding": !is_rebuilt,
         "ignored_beats": count(&engines.ignored),
+        "misnamed_beats": count(&engines.misnamed),
         "ticks": count(&engines.ticks),
         "ticks_lost": count(&engines.ticks_lost),
         "files_failed": count(&engines.files_failed),

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::actors::admission::Admission;
 use crate::actors::artifact_watcher::ArtifactStatus;
-use crate::actors::engine_registry::EngineRegistryHandle;
+use crate::actors::engine_reader::EngineRegistryHandle;
 use crate::actors::history::History;
 use crate::actors::journal;
 use crate::actors::journal_reader::JournalReaderHandle;

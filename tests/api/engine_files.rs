@@ -76,10 +76,7 @@ fn the_files_of_engines_in_the_field_become_heartbeats_without_loss() {
         put(&app, file, text);
         set_time(&folder(&app).join(file), 1_724_407_200);
     }
-    eventually("all three beat", PATIENCE, || {
-        let events = app.all_events(HEARTBEATS);
-        events.iter().filter(|event| event["timestamp"] == "2024-08-23T10:00:00.000000Z").count() == 3
-    });
+    eventually("all three beat", PATIENCE, || app.all_ids(HEARTBEATS).len() == 3);
     let events = app.all_events(HEARTBEATS);
     assert!(events.iter().all(|event| event["source"] == "plimsoll"), "{events:#?}");
     for (text, started_at, last_heartbeat) in [
@@ -93,6 +90,11 @@ fn the_files_of_engines_in_the_field_become_heartbeats_without_loss() {
         expected["file"] = format!("{}_engine.json", expected["name"].as_str().unwrap()).into();
         let found = events.iter().rfind(|event| event["payload"]["name"] == expected["name"]).unwrap();
         assert_eq!(found["payload"], expected);
+        assert!(
+            found["timestamp"].as_str().unwrap() <= "2024-08-23T16:00:00Z",
+            "no fresher than it says, whenever it was put here"
+        );
+        assert_ne!(app.engine(expected["name"].as_str().unwrap())["state"], "running");
     }
     assert_eq!(app.health()["components"]["artifacts"]["status"], "ok");
 }
@@ -156,7 +158,7 @@ fn broken_files_are_shown_with_the_reason_and_hide_no_good_one() {
     std::os::unix::fs::symlink(&secret, folder(&app).join("link_engine.json")).unwrap();
     put(&app, "fno_engine.json", FNO);
     put(&app, "zeta_engine.json", beat("zeta", 1));
-    put(&app, "ours_engine.json", r#"{"name":"ours","status":"running","written_by":"plimsoll"}"#);
+    put(&app, "not_ours_engine.json", r#"{"name":"not_ours","status":"running","written_by":"plimsoll"}"#);
     let names: Vec<_> = heartbeats(&app, 2).into_iter().map(|beat| beat["name"].clone()).collect();
     assert!(names.contains(&json!("fno")) && names.contains(&json!("zeta")), "{names:?}");
 
@@ -171,6 +173,7 @@ fn broken_files_are_shown_with_the_reason_and_hide_no_good_one() {
         ("h_nan_engine.json", "is not valid JSON"),
         ("i_deep_engine.json", "64"),
         ("link_engine.json", "is a link that leads out of the folder"),
+        ("not_ours_engine.json", "says that plimsoll wrote it"),
     ];
     let broken = broken_within(&app, &expected.map(|(file, _)| file));
     for (fault, (file, reason)) in broken.iter().zip(expected) {
@@ -215,7 +218,45 @@ fn the_folder_may_be_missing_deleted_and_made_again() {
         broken_within(&app, &[]);
         fs::remove_dir_all(folder(&app)).unwrap();
     }
+    assert!(broken_within(&app, &["telemetry"])[0]["reason"].as_str().unwrap().starts_with("is gone"));
+    fs::create_dir(folder(&app)).unwrap();
+    broken_within(&app, &[]);
     assert_well(&app);
+}
+
+#[test]
+fn a_dead_engine_does_not_live_because_its_file_is_touched_or_put_back() {
+    let mut app = spawn(&[("files.poll_interval", "50ms")]);
+    let record = |tick: u64, time: &str| {
+        json!({"name": "fno", "status": "running", "loop_tick": tick, "last_heartbeat": time}).to_string()
+    };
+    let (old, last) = (record(1, "2024-08-23T15:29:54"), record(2, "2024-08-23T15:29:59"));
+    let path = folder(&app).join("fno_engine.json");
+    put(&app, "fno_engine.json", &last);
+    heartbeats(&app, 1);
+    fs::File::options().write(true).open(&path).unwrap().set_modified(SystemTime::now()).unwrap();
+    put(&app, "fno_engine.json", &last);
+    assert_eq!(app.terminate(), Some(0));
+    put(&app, "fno_engine.json", &last);
+    app.restart();
+    put(&app, "fno_engine.json", &old);
+    let ticks: Vec<_> = heartbeats(&app, 2).iter().map(|beat| beat["loop_tick"].clone()).collect();
+    assert_eq!(ticks, [2, 1], "the others were no news");
+    let engine = app.engine("fno");
+    assert_eq!(
+        (&engine["state"], &engine["last_heartbeat"]),
+        (&json!("stale"), &json!("2024-08-23T09:59:59.000000Z")),
+        "{engine}"
+    );
+    // a local time, of a machine that runs in UTC
+    let now = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.6f").to_string();
+    put(&app, "other_engine.json", json!({"name": "other", "status": "running", "last_heartbeat": now}).to_string());
+    heartbeats(&app, 3);
+    assert_eq!(app.engine("other")["state"], "running");
+    // its clock is years behind, but it goes on
+    put(&app, "fno_engine.json", record(3, "2024-08-23T15:30:04"));
+    heartbeats(&app, 4);
+    assert_eq!(app.engine("fno")["state"], "running");
 }
 
 #[test]

@@ -11,14 +11,14 @@ use crate::http::{Connection, JSON, PATIENCE, Response};
 use crate::samples::lines;
 use crate::sse::Stream;
 
-const ENGINES: &str = "/api/telemetry/engines";
+pub const ENGINES: &str = "/api/telemetry/engines";
 const STALE_AFTER: Duration = Duration::from_millis(1_000);
 const TICK: Duration = Duration::from_millis(300);
 /// Everything that takes seconds takes a fraction of them.
 const QUICK: Settings<'_> = &[("engines.stale_after", "1s"), ("engines.tick", "{market_data: 200ms, other: 300ms}")];
 
 impl App {
-    fn beat(&self, name: &str, record: &Value) -> Response {
+    pub fn beat(&self, name: &str, record: &Value) -> Response {
         self.post(&format!("{ENGINES}/{name}/heartbeat"), JSON, record.to_string().as_bytes())
     }
 
@@ -28,7 +28,7 @@ impl App {
     }
 
     #[track_caller]
-    fn engine(&self, name: &str) -> Value {
+    pub fn engine(&self, name: &str) -> Value {
         let found = self.engines().into_iter().find(|engine| engine["name"] == name);
         found.unwrap_or_else(|| panic!("{name} is not known"))
     }
@@ -115,6 +115,8 @@ fn every_way_to_beat_leads_to_one_sorted_list() {
     app.publish(
         &json!({"type": "mde_status", "payload": {"mde_name": "d", "status": "running", "metrics": {"cached_symbols": 3}}}),
     );
+    app.post(&format!("{ENGINES}/e/stopped"), JSON, b"").expect_problem(404);
+    app.beat("e", &json!({})).expect(201);
     let answer = app.post(&format!("{ENGINES}/e/stopped"), JSON, b"").expect(201);
     assert_eq!(answer["duplicate"], false);
     let engines = app.engines();
@@ -148,7 +150,9 @@ fn bad_names_and_bodies_are_refused_with_all_their_faults() {
     let problem = app.beat("fno", &bad).expect_problem(422);
     let fields: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect();
     assert_eq!(fields, ["name", "pid", "status", "started_at", "loop_tick", "last_error"]);
-    app.post(&heartbeat, "text/plain", b"{}").expect_problem(415);
+    for form in ["text/plain", "application/x-ndjson"] {
+        assert_eq!(app.post(&heartbeat, form, b"{}").expect_problem(415)["detail"], "send application/json");
+    }
     app.beat("fno", &json!({"mode": "x".repeat(5_000)})).expect_problem(413);
     assert_eq!(app.get(&heartbeat).expect_problem(405)["status"], 405);
     assert_eq!(app.engines(), [Value::Null; 0], "none of them beat");
@@ -312,9 +316,13 @@ fn a_thousand_engines_are_listed_judged_and_bounded() {
     assert!(refused.header("retry-after").is_some());
     refused.expect_problem(503);
     app.publish(&json!({"type": "engine_heartbeat", "payload": {"name": "one-more"}}));
+    app.post(&format!("{ENGINES}/one-more/stopped"), JSON, b"").expect_problem(404);
+    app.publish(&json!({"type": "engine_health", "payload": {"engine_name": "no name", "status": "active", "metrics": {}}}));
     assert_eq!(app.engines().len(), 1_000);
     let health = app.health();
-    assert_eq!((&health["components"]["engines"]["ignored_beats"], &health["status"]), (&json!(1), &json!("degraded")));
+    let engines = &health["components"]["engines"];
+    assert_eq!((&engines["ignored_beats"], &engines["misnamed_beats"]), (&json!(1), &json!(1)));
+    assert_eq!(health["status"], "degraded");
     app.beat("engine-0007", &json!({"loop_tick": 8})).expect(201);
     assert_eq!(app.engines()[7]["loop_tick"], 8);
 }

@@ -17,6 +17,7 @@ mod crash;
 mod engine_files;
 mod engine_logs;
 mod engine_logs_follow;
+mod engine_restarts;
 mod engines;
 mod events;
 mod harness;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::super::artifact_folder::Folder;
 use super::super::artifact_publisher::Publisher;
-use super::super::artifact_table::{Watch, engine_files};
+use super::super::artifact_table::{IsOurs, Watch, engine_files};
 use super::super::artifact_watcher::{ArtifactStatus, ArtifactWatcher, Settings, Stop};
 use super::super::history::EventQuery;
 use super::world::{LIMITS, RULES, World};
@@ -59,7 +59,7 @@ impl Desk {
     }
 
     fn run(&self) -> Run {
-        self.run_with(vec![engine_files(self.artifacts.path(), chrono_tz::Asia::Kolkata, RULES)], SETTINGS)
+        self.run_with(vec![engine_files(self.artifacts.path(), chrono_tz::Asia::Kolkata, RULES, ours())], SETTINGS)
     }
 
     fn run_with(&self, watches: Vec<Watch>, settings: Settings) -> Run {
@@ -117,6 +117,11 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Of the engines whose files the service may have written, only this one is known.
+fn ours() -> Box<IsOurs> {
+    Box::new(|name| Some(name == "known"))
+}
+
 fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
@@ -139,6 +144,9 @@ async fn a_file_becomes_one_event_with_the_files_time_until_it_changes() {
     desk.write_at("fno_engine.json", r#"{"name":"fno","status":"running"}"#, 5);
     until("the change is published", || run.published() == 2).await;
     assert_eq!(desk.events().await[1]["timestamp"], "2025-11-18T07:00:05.000000Z");
+    desk.write_at("fno_engine.json", r#"{"name":"fno","status":"running"}"#, 900);
+    desk.world.pass(Duration::from_secs(20)).await;
+    assert_eq!(run.published(), 2, "a touch is no change");
     assert!(desk.world.panics.counts().is_empty());
 }
 
@@ -194,11 +202,12 @@ async fn broken_files_hide_no_good_one_and_are_forgotten_when_they_are_gone() {
     std::fs::remove_file(desk.folder().join("a_engine.json")).expect("removed");
     until("one is gone", || run.broken_files() == all[1..]).await;
     std::fs::remove_dir_all(desk.folder()).expect("removed");
-    until("all are gone", || run.broken().is_empty()).await;
+    until("all are gone but the folder", || run.broken_files() == ["telemetry"]).await;
     assert_eq!(run.status.files.load(Ordering::Relaxed), 0);
     std::fs::create_dir(desk.folder()).expect("a folder");
     desk.write("n_engine.json", r#"{"name":"n"}"#);
     until("the new folder is watched", || run.published() == 3).await;
+    assert_eq!(run.broken(), []);
 }
 
 #[actix_web::test]
@@ -226,15 +235,50 @@ async fn a_restart_publishes_only_what_has_changed_meanwhile() {
     first.watcher.send(Stop).await.expect("stopped");
     desk.world.bus.clear_ring().await.expect("cleared");
     desk.write_at("b_engine.json", r#"{"name":"b","status":"stopped"}"#, 0);
-    desk.write_at("c_engine.json", r#"{"name":"c","status":"running"}"#, 1);
+    std::fs::remove_file(desk.folder().join("c_engine.json")).expect("removed");
+    desk.write_at("c_engine.json", r#"{"name":"c","status":"running"}"#, 900);
     let second = desk.run();
-    until("what changed is published", || second.published() == 2).await;
+    until("what changed is published", || second.published() == 1).await;
     desk.world.pass(Duration::from_secs(10)).await;
     let files: Vec<_> = desk.events().await.into_iter().map(|event| event["payload"]["name"].clone()).collect();
     let (mut earlier, mut later) = (files[..3].to_vec(), files[3..].to_vec());
     earlier.sort_by_key(Value::to_string);
     later.sort_by_key(Value::to_string);
-    assert_eq!((earlier, later), (vec!["a".into(), "b".into(), "c".into()], vec!["b".into(), "c".into()]));
+    assert_eq!((earlier, later), (vec!["a".into(), "b".into(), "c".into()], vec!["b".into()]), "c was only put back");
+}
+
+#[actix_web::test]
+async fn a_file_that_is_put_back_is_no_beat_of_that_time() {
+    let desk = Desk::new();
+    let record = |tick: u64, time: &str| format!(r#"{{"name":"fno","loop_tick":{tick},"last_heartbeat":"2025-11-18T{time}"}}"#);
+    desk.write_at("fno_engine.json", &record(1, "12:30:00"), 5);
+    let run = desk.run();
+    until("it is published", || run.published() == 1).await;
+    desk.write_at("fno_engine.json", &record(2, "12:30:05"), 10);
+    until("it beats", || run.published() == 2).await;
+    std::fs::remove_file(desk.folder().join("fno_engine.json")).expect("removed");
+    until("it is gone", || run.status.files.load(Ordering::Relaxed) == 0).await;
+    desk.write_at("fno_engine.json", &record(2, "12:30:05"), 500);
+    desk.world.pass(Duration::from_secs(6)).await;
+    assert_eq!(run.published(), 2, "the same");
+    desk.write_at("fno_engine.json", &record(1, "12:30:00"), 600);
+    until("the older one is published", || run.published() == 3).await;
+    let stamps: Vec<_> = desk.events().await.into_iter().map(|event| event["timestamp"].clone()).collect();
+    // 07:00 in UTC
+    let expected = ["2025-11-18T07:00:00.000000Z", "2025-11-18T07:00:10.000000Z", "2025-11-18T07:00:00.000000Z"];
+    assert_eq!(stamps, expected, "no fresher than it says, but for the beat that was seen");
+}
+
+#[actix_web::test]
+async fn a_file_that_the_service_did_not_write_though_it_says_so_is_shown() {
+    let desk = Desk::new();
+    for name in ["known", "stranger"] {
+        desk.write(&format!("{name}_engine.json"), &format!(r#"{{"name":"{name}","written_by":"plimsoll"}}"#));
+    }
+    let run = desk.run();
+    until("it is shown", || run.broken_files() == ["stranger_engine.json"]).await;
+    assert!(run.broken()[0].1.starts_with("says that plimsoll wrote it"), "{:?}", run.broken());
+    assert_eq!(run.published(), 0);
 }
 
 #[actix_web::test]
@@ -265,7 +309,7 @@ async fn more_files_than_the_configuration_allows_are_left_alone_and_said_to_be(
     for n in 0..30 {
         desk.write(&format!("e{n:02}_engine.json"), "{}");
     }
-    let watches = vec![engine_files(desk.artifacts.path(), chrono_tz::UTC, RULES)];
+    let watches = vec![engine_files(desk.artifacts.path(), chrono_tz::UTC, RULES, ours())];
     let run = desk.run_with(watches, Settings { max_files: 10, ..SETTINGS });
     until("the first ten are published", || run.published() == 10).await;
     desk.world.pass(Duration::from_secs(6)).await;
@@ -312,6 +356,7 @@ async fn other_kinds_of_files_are_a_row_in_the_table_and_a_panic_over_one_of_the
             Reading::Event(Finding {
                 event_type: "daily_metrics",
                 payload: format!(r#"{{"file":"{file}","bytes":{}}}"#, bytes.len()),
+                said: None,
             })
         }),
     };
@@ -320,7 +365,7 @@ async fn other_kinds_of_files_are_a_row_in_the_table_and_a_panic_over_one_of_the
         std::fs::write(desk.artifacts.path().join("analytics").join(file), "{}").expect("written");
     }
     desk.write("fno_engine.json", "{}");
-    let watches = vec![engine_files(desk.artifacts.path(), chrono_tz::UTC, RULES), daily];
+    let watches = vec![engine_files(desk.artifacts.path(), chrono_tz::UTC, RULES, ours()), daily];
     let run = desk.run_with(watches, SETTINGS);
     until("both folders are published", || run.published() == 2).await;
     until("the fault is told", || run.broken_files() == ["bad.json"]).await;

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::super::admission::Admission;
 use super::super::engine_model::EngineModel;
-use super::super::engine_registry::{EngineRegistryHandle, Settings};
+use super::super::engine_reader::EngineRegistryHandle;
+use super::super::engine_registry::Settings;
 use super::super::engine_watcher::{Ticks, Watch};
 use super::super::history::EventQuery;
 use super::world::{LIMITS, RULES, World};
@@ -53,13 +54,23 @@ impl Harbour {
 
     async fn post(&self, event_type: &str, source: &str, payload: &str) {
         let json = format!(r#"{{"type":"{event_type}","source":"{source}","payload":{payload}}}"#);
+        self.line(&json).await;
+    }
+
+    async fn beat(&self, name: &str, fields: &str) {
+        self.post("engine_heartbeat", name, &format!(r#"{{"name":"{name}"{fields}}}"#)).await;
+    }
+
+    /// Posts an event as it is.
+    async fn line(&self, json: &str) {
         let draft = parse(json.as_bytes(), &RULES, self.clock.now()).expect("valid");
         self.world.bus.publish(vec![draft]).await.expect("published");
         self.settle_all().await;
     }
 
-    async fn beat(&self, name: &str, fields: &str) {
-        self.post("engine_heartbeat", name, &format!(r#"{{"name":"{name}"{fields}}}"#)).await;
+    fn view(&self, name: &str) -> Value {
+        let limits = Limits { stale_after: STALE_AFTER, symbol_silence: Duration::from_secs(3600) };
+        self.engines.engines.get(name).expect("known").view(self.clock.now(), limits)
     }
 
     async fn settle_all(&self) {
@@ -217,8 +228,7 @@ async fn a_restart_knows_the_engines_from_the_journal_and_announces_nothing_twic
     harbour.restart().await;
     harbour.pass(Duration::from_secs(40)).await;
     assert_eq!(harbour.times("engine_stale").await, stale);
-    let limits = Limits { stale_after: STALE_AFTER, symbol_silence: Duration::from_secs(3600) };
-    let view = harbour.engines.engines.get("fno").expect("known").view(harbour.clock.now(), limits);
+    let view = harbour.view("fno");
     assert_eq!((&view["pid"], &view["state"]), (&7.into(), &"stale".into()));
     assert_eq!(view["metrics"]["strategies"]["S"]["win_count"], 1, "the order before the first beat counts too: {view}");
 }
@@ -259,4 +269,97 @@ async fn announcements_that_the_journal_refuses_are_made_on_a_later_tick() {
     harbour.world.fail.store(false, Ordering::SeqCst);
     harbour.pass(Duration::from_secs(10)).await;
     assert_eq!(harbour.times("engine_stale").await.len(), 1);
+}
+
+#[actix_web::test]
+async fn after_the_service_was_suspended_engines_have_time_to_beat_again() {
+    let harbour = Harbour::new(100).await;
+    harbour.pass(Duration::from_secs(20)).await;
+    harbour.beat("fno", "").await;
+    // the machine sleeps for an hour: the clock goes on, timers do not
+    harbour.world.hand.fetch_add(3_600_000_000, Ordering::SeqCst);
+    harbour.pass(Duration::from_secs(12)).await;
+    assert_eq!(harbour.times("engine_stale").await, [0.0; 0]);
+    harbour.beat("fno", "").await;
+    harbour.pass(Duration::from_secs(10)).await;
+    assert_eq!((harbour.times("engine_stale").await.len(), harbour.state("fno")), (0, State::Running));
+    harbour.pass(Duration::from_secs(20)).await;
+    assert_eq!(harbour.times("engine_stale").await.len(), 1, "this silence is its own");
+}
+
+#[actix_web::test]
+async fn engines_that_the_journal_no_longer_tells_of_are_known_from_their_files() {
+    let mut harbour = Harbour::new(100).await;
+    let file = |name: &str, fields: &str| {
+        let record = format!(r#"{{"name":"{name}",{fields},"written_by":"plimsoll"}}"#);
+        std::fs::write(harbour.folder.path().join(format!("{name}_engine.json")), record).expect("written");
+    };
+    file("old", r#""status":"running","pid":7,"restarts":2,"last_beat":"2025-11-16T07:55:41Z","silence":"1763279756000-0""#);
+    file("ended", r#""status":"stopped","last_heartbeat":"2025-11-16T07:55:41Z""#);
+    file("now", r#""status":"running","last_heartbeat":"2025-11-18T07:55:41Z""#);
+    std::fs::write(harbour.folder.path().join("broken_engine.json"), r#"{"written_by":"plimsoll""#).expect("written");
+    harbour.restart().await;
+    assert_eq!(harbour.engines.engines.len(), 3);
+    assert_eq!(["old", "ended", "now"].map(|name| harbour.state(name)), [State::Stale, State::Stopped, State::Stale]);
+    let old = harbour.view("old");
+    assert_eq!((&old["pid"], &old["restarts"], &old["heartbeat_age_seconds"]), (&7.into(), &2.into(), &172_800.0.into()));
+    harbour.pass(Duration::from_secs(40)).await;
+    let stale: Vec<_> = harbour.published("engine_stale").await.into_iter().map(|(_, payload)| payload["name"].clone()).collect();
+    assert_eq!(stale, ["now"], "the silence of the other one was announced");
+    harbour.beat("old", r#","pid":8"#).await;
+    harbour.world.settle().await;
+    assert_eq!((harbour.view("old")["restarts"].as_u64(), harbour.times("engine_recovered").await.len()), (Some(3), 1));
+}
+
+#[actix_web::test]
+async fn health_of_a_name_that_no_engine_may_have_is_counted() {
+    let harbour = Harbour::new(100).await;
+    harbour.line(r#"{"type":"engine_health","payload":{"engine_name":"my engine","status":"active","metrics":{}}}"#).await;
+    assert_eq!((harbour.engines.engines.len(), harbour.engines.misnamed.load(Ordering::SeqCst)), (0, 1));
+}
+
+/// Lines of a recording, some of them shortened.
+const RECORDED: [&str; 8] = [
+    r#"{"type": "engine_health", "timestamp": "2024-08-05T03:44:50.084278+00:00", "payload": {"engine_name": "paper_engine", "status": "starting", "metrics": {"mode": "paper", "universe_size": 2, "strategy_name": "EMA_TREND"}}}"#,
+    r#"{"type": "indicator_event", "timestamp": "2024-08-05T03:45:59.008304+00:00", "payload": {"symbol": "NIFTY24FUT", "timeframe": "1m", "indicators": {"ema9": 24639.551453048378}, "strategy": "EMA_20_50"}}"#,
+    r#"{"type": "engine_health", "timestamp": "2024-08-05T03:45:59.021385+00:00", "payload": {"engine_name": "StrategyEngineV2", "status": "active", "metrics": {"total_strategies": 2, "avg_win_rate": 0.0, "max_loss_streak": 0, "avg_confidence": 0.0, "strategies": {"EMA_20_50": {"win_count": 0}, "PRICE_ACTION_V1": {"win_count": 0}}}}}"#,
+    r#"{"type": "engine_health", "timestamp": "2024-08-05T03:45:59.021428+00:00", "payload": {"engine_name": "MarketDataEngine", "status": "active", "metrics": {"cached_symbols": 8, "total_candles": 1602, "meta_entries": 0, "lookup_failures": 0, "stale_symbols_count": 2, "has_kite_client": false}}}"#,
+    r#"{"type": "mde_stale_symbols", "timestamp": "2024-08-05T03:45:59.021460+00:00", "payload": {"count": 2, "symbols": [{"symbol": "NIFTY24FUT", "timeframe": "5m", "last_update": "2024-08-02T15:25:00+05:30", "age_minutes": 3950}, {"symbol": "BANKNIFTY24FUT", "timeframe": "5m", "last_update": "2024-08-02T15:25:00+05:30", "age_minutes": 3950}]}}"#,
+    r#"{"type": "signal_event", "timestamp": "2024-08-05T03:59:59.008520+00:00", "payload": {"symbol": "BANKNIFTY24FUT", "strategy_name": "PRICE_ACTION_V1", "signal": "SELL", "confidence": 0.7000000000000001, "reason": "bearish_confluence", "timeframe": "1m"}}"#,
+    r#"{"type": "order_event", "timestamp": "2024-08-05T03:59:59.009406+00:00", "payload": {"order_id": "paper-BANKNIFTY24FUT-1722830399", "symbol": "BANKNIFTY24FUT", "side": "SELL", "status": "FILLED", "quantity": 13, "price": 50414.65, "strategy": "PRICE_ACTION_V1", "mode": "SCALP"}}"#,
+    r#"{"type": "position_event", "timestamp": "2024-08-05T03:59:59.011443+00:00", "payload": {"symbol": "portfolio", "position_size": 1, "positions": [{"symbol": "BANKNIFTY24FUT", "quantity": -13, "avg_price": 50414.65, "realized_pnl": 0.0, "last_price": 50414.65}], "equity": 5000000.0, "total_notional": 655390.4500000001}}"#,
+];
+
+#[actix_web::test]
+async fn engines_as_a_recording_has_them_get_their_figures_though_no_event_names_its_source() {
+    let mut harbour = Harbour::new(100).await;
+    for line in RECORDED {
+        harbour.line(line).await;
+    }
+    harbour.pass(Duration::from_millis(3_500)).await;
+    let (_, tick) = harbour.published("mde_status").await.remove(0);
+    assert_eq!((&tick["mde_name"], &tick["metrics"]["cached_symbols"]), (&"MarketDataEngine".into(), &8.into()));
+    let stale = serde_json::json!(["BANKNIFTY24FUT", "NIFTY24FUT"]);
+    assert_eq!((&tick["metrics"]["stale_symbols"], &tick["metrics"]["total_candles"]), (&stale, &1602.into()));
+    for _ in 0..2 {
+        let engine = harbour.view("StrategyEngineV2");
+        assert_eq!((&engine["kind"], &engine["metrics"]["total_strategies"]), (&"strategy".into(), &1.into()), "{engine}");
+        let strategy = &engine["metrics"]["strategies"]["PRICE_ACTION_V1"];
+        assert_eq!((&strategy["signals"], &strategy["open_positions"]), (&1.into(), &1.into()), "{engine}");
+        harbour.restart().await;
+    }
+}
+
+#[actix_web::test]
+async fn what_nobody_can_be_told_to_have_published_makes_figures_unknown_and_not_zero() {
+    let harbour = Harbour::new(100).await;
+    harbour.beat("a", "").await;
+    harbour.line(RECORDED[6]).await;
+    let figure = |name: &str| harbour.view(name)["metrics"]["total_strategies"].clone();
+    assert_eq!(figure("a"), 1, "there is nobody else");
+    harbour.beat("b", "").await;
+    assert_eq!(figure("b"), 0);
+    harbour.line(RECORDED[6]).await;
+    harbour.beat("c", "").await;
+    assert_eq!([figure("a"), figure("b"), figure("c")], [1.into(), Value::Null, Value::Null]);
 }

@@ -1,6 +1,7 @@
 //! `/api/telemetry/engines`: the engines' own beats, and how they all are.
 
 use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
@@ -25,12 +26,15 @@ const FULL_RETRY: u32 = 60;
 /// Clients that do not read their answers hold all memory for them.
 pub async fn list(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let engines = state.engines.current().await;
+    let is_complete = engines.is_rebuilt.load(Ordering::Acquire);
     let mut names: Vec<EngineName> = engines.engines.iter().map(|engine| engine.key().clone()).collect();
     names.sort_unstable();
     let config = &state.config.engines;
     let limits = Limits { stale_after: config.stale_after, symbol_silence: config.symbol_silence };
     let now = state.clock.now();
-    let mut body = format!(r#"{{"asof":"{now}","engines":["#);
+    // said in the answer, so that a list that is not complete does not look so
+    let rebuilding = if is_complete { "" } else { r#""rebuilding":true,"# };
+    let mut body = format!(r#"{{"asof":"{now}",{rebuilding}"engines":["#);
     for (index, name) in names.iter().enumerate() {
         // judged at one time, whatever it takes
         let Some(view) = engines.engines.get(name).map(|engine| engine.view(now, limits)) else { continue };
@@ -55,13 +59,13 @@ pub async fn heartbeat(
     payload: web::Payload,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let name = named(&path, &state).map_err(|problem| problem.unread(&request))?;
-    Form::of(&request).and_then(json_only).map_err(|problem| problem.unread(&request))?;
+    let name = named(&path).and_then(|name| admitted(name, &state)).map_err(|problem| problem.unread(&request))?;
+    Form::json(&request).map_err(|problem| problem.unread(&request))?;
     let record = receive(&request, payload, &state).await?;
     beat(&state, &name, &record, None).await
 }
 
-/// `POST /api/telemetry/engines/{name}/stopped`: the engine ends on purpose. A record may come with it.
+/// `POST /api/telemetry/engines/{name}/stopped`: an engine that is known ends on purpose. A record may come with it.
 ///
 /// # Errors
 /// See [`Problem`].
@@ -71,29 +75,28 @@ pub async fn stopped(
     payload: web::Payload,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let name = named(&path, &state).map_err(|problem| problem.unread(&request))?;
+    let name = named(&path).map_err(|problem| problem.unread(&request))?;
     let record = receive(&request, payload, &state).await?;
     if !record.trim().is_empty() {
-        Form::of(&request).and_then(json_only)?;
+        Form::json(&request)?;
+    }
+    if state.engines.knows(&name).await == Some(false) {
+        return Err(Problem::Missing(format!("no engine {name} is known")));
     }
     let record = if record.trim().is_empty() { "{}" } else { record.as_str() };
     beat(&state, &name, record, Some(Status::Stopped)).await
 }
 
-fn named(path: &str, state: &State) -> Result<EngineName, Problem> {
-    let name = EngineName::parse(path).map_err(|expected| Problem::Malformed(format!("the engine's name {expected}")))?;
+fn named(path: &str) -> Result<EngineName, Problem> {
+    EngineName::parse(path).map_err(|expected| Problem::Malformed(format!("the engine's name {expected}")))
+}
+
+fn admitted(name: EngineName, state: &State) -> Result<EngineName, Problem> {
     if state.engines.is_full_for(&name) {
         let detail = "there are as many engines as engines.max allows".to_owned();
         return Err(Problem::Unavailable { detail, retry_after: FULL_RETRY });
     }
     Ok(name)
-}
-
-fn json_only(form: Form) -> Result<(), Problem> {
-    match form {
-        Form::Json => Ok(()),
-        Form::Ndjson => Err(Problem::UnsupportedMedia("send application/json".into())),
-    }
 }
 
 async fn receive(request: &HttpRequest, payload: web::Payload, state: &State) -> Result<String, Problem> {
