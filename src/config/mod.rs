@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use engines::{EngineConfig, Engines};
-pub use files::{Files, Session};
+pub use files::{Benchmarks, Files, Session};
 use reader::Reader;
 pub use risk::Risk;
 
@@ -48,6 +48,8 @@ pub struct Config {
     pub session: Session,
     /// Risk.
     pub risk: Risk,
+    /// Market indices.
+    pub benchmarks: Benchmarks,
     /// The HTTP server.
     pub http: Http,
     /// Logs.
@@ -206,6 +208,7 @@ impl Config {
             files: Files::read(&mut r),
             session: Session::read(&mut r),
             risk: Risk::read(&mut r),
+            benchmarks: Benchmarks::read(&mut r),
             http: Http::read(&mut r),
             log: Log::read(&mut r),
             telemetry: Telemetry::read(&mut r),
@@ -286,6 +289,7 @@ mod tests {
             Files::read(r);
             Session::read(r);
             Risk::read(r);
+            Benchmarks::read(r);
             Http::read(r);
             Log::read(r);
             Telemetry::read(r);
