@@ -8,6 +8,7 @@ use super::artifact_folder::Folder;
 use crate::domain::artifact::{Finding, Reading};
 use crate::domain::engine_file;
 use crate::domain::envelope::Rules;
+use crate::domain::risk::daily_file;
 
 /// What a file of this name with this content is.
 pub type Read = dyn Fn(&str, &[u8]) -> Reading + Send;
@@ -49,5 +50,16 @@ pub fn engine_files(artifacts: &Path, timezone: Tz, rules: Rules, is_ours: Box<I
         folder: Folder::new(artifacts.join("telemetry"), engine_file::MAX_BYTES),
         matches: engine_file::is_engine_file,
         read: Box::new(read),
+    }
+}
+
+/// The daily P&L files below `artifacts`. They are no events: whoever asks for VaR reads them; here their faults are found.
+#[must_use]
+pub fn daily_files(artifacts: &Path) -> Watch {
+    Watch {
+        name: "analytics/daily",
+        folder: Folder::new(artifacts.join("analytics").join("daily"), daily_file::MAX_BYTES),
+        matches: daily_file::is_daily_file,
+        read: Box::new(|_, bytes| daily_file::parse(bytes).map_or_else(Reading::Bad, |_| Reading::Nothing)),
     }
 }

@@ -8,6 +8,9 @@ pub mod artifact_folder;
 pub mod artifact_publisher;
 pub mod artifact_table;
 pub mod artifact_watcher;
+pub mod benchmark_files;
+pub mod benchmark_recorder;
+pub mod daily_files;
 pub mod engine_fold;
 pub mod engine_model;
 pub mod engine_reader;
@@ -28,4 +31,5 @@ pub mod sse_session;
 pub mod supervision;
 #[cfg(test)]
 mod tests;
+pub mod var_calculator;
 pub mod wake;

@@ -7,7 +7,7 @@ use actix::{Addr, Arbiter};
 
 use crate::actors::admission::Admission;
 use crate::actors::artifact_publisher::Publisher;
-use crate::actors::artifact_table::engine_files;
+use crate::actors::artifact_table::{daily_files, engine_files};
 use crate::actors::artifact_watcher::{self, ArtifactStatus, ArtifactWatcher};
 use crate::actors::engine_model::EngineModel;
 use crate::actors::engine_reader::EngineRegistryHandle;
@@ -65,7 +65,10 @@ pub(super) fn watch_files(
     (status, model): (Arc<ArtifactStatus>, Arc<EngineModel>),
 ) -> Addr<ArtifactWatcher> {
     let is_ours = move |name: &str| model.is_rebuilt.load(Ordering::Acquire).then(|| model.engines.contains_key(name));
-    let watches = vec![engine_files(&config.artifacts, config.session.timezone, config.telemetry.rules, Box::new(is_ours))];
+    let watches = vec![
+        engine_files(&config.artifacts, config.session.timezone, config.telemetry.rules, Box::new(is_ours)),
+        daily_files(&config.artifacts),
+    ];
     let settings =
         artifact_watcher::Settings { poll_interval: config.files.poll_interval, max_files: config.files.max, listen: true };
     ArtifactWatcher::start(&thread.handle(), watches, settings, publisher, clock.clone(), panics.clone(), status)

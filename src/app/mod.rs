@@ -1,5 +1,6 @@
 //! The composition root: starts the actors from the bottom up, serves, and stops everything in order.
 
+mod analytics;
 mod engines;
 
 use std::net::{SocketAddr, TcpListener};
@@ -186,6 +187,8 @@ impl App {
         let publisher = Publisher::new(&bus, history.clone(), remembered, config.telemetry.admission_timeout);
         let shared = (Arc::clone(&artifacts), Arc::clone(engines.engines()));
         let files = engines::watch_files(&config, &files_thread, publisher, &clock, &panics, shared);
+        let benchmarks_thread = Arbiter::new();
+        let analytics = analytics::start(&config, &benchmarks_thread, &clock, &panics);
         let body_memory = Admission::new(config.http.body_memory / 1024, Duration::ZERO);
         let answer_memory = Admission::new(config.http.answer_memory / 1024, Duration::ZERO);
         let state = web::Data::new(State {
@@ -201,6 +204,9 @@ impl App {
             set_aside,
             engines,
             artifacts,
+            var: analytics.var,
+            benchmarks: analytics.benchmarks,
+            session: analytics.session,
             sse: Arc::default(),
             logs: Logs::new(&config, panics.clone()),
             panics,
@@ -227,7 +233,7 @@ impl App {
             journal,
             files,
             stop_check,
-            arbiters: vec![files_thread, engine_threads.1, engine_threads.0, bus_thread, journal_thread],
+            arbiters: vec![files_thread, benchmarks_thread, engine_threads.1, engine_threads.0, bus_thread, journal_thread],
         })
     }
 

@@ -1,4 +1,4 @@
-//! `files:` and `session:`.
+//! `files:`, `session:` and `benchmarks:`.
 
 use std::time::Duration;
 
@@ -25,6 +25,17 @@ pub struct Session {
     pub roll_time: NaiveTime,
 }
 
+/// `benchmarks:`: market indices.
+#[derive(Debug, Clone)]
+pub struct Benchmarks {
+    /// Requests that may wait for the disk.
+    pub queue: usize,
+    /// The largest file that is read or written, in bytes.
+    pub max_file_bytes: usize,
+    /// Bytes of points that are kept in memory.
+    pub memory: usize,
+}
+
 impl Files {
     pub(super) fn read(r: &mut Reader) -> Self {
         Self {
@@ -45,6 +56,16 @@ impl Session {
         Self {
             timezone: r.parsed("session.timezone", Tz::Asia__Kolkata, "must be the name of a time zone such as Asia/Kolkata"),
             roll_time,
+        }
+    }
+}
+
+impl Benchmarks {
+    pub(super) fn read(r: &mut Reader) -> Self {
+        Self {
+            queue: r.count("benchmarks.queue", 64, 1..=100_000),
+            max_file_bytes: r.size("benchmarks.max_file_bytes", 16 << 20, 4 << 10),
+            memory: r.size("benchmarks.memory", 32 << 20, 4 << 10),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use engines::{EngineConfig, Engines};
-pub use files::{Files, Session};
+pub use files::{Benchmarks, Files, Session};
 pub use logs::Logs;
 use reader::Reader;
 pub use risk::Risk;
@@ -52,6 +52,8 @@ pub struct Config {
     pub session: Session,
     /// Risk.
     pub risk: Risk,
+    /// Market indices.
+    pub benchmarks: Benchmarks,
     /// The HTTP server.
     pub http: Http,
     /// The service's own log.
@@ -211,6 +213,7 @@ impl Config {
             logs: Logs::read(&mut r),
             session: Session::read(&mut r),
             risk: Risk::read(&mut r),
+            benchmarks: Benchmarks::read(&mut r),
             http: Http::read(&mut r),
             log: Log::read(&mut r),
             telemetry: Telemetry::read(&mut r),
@@ -292,6 +295,7 @@ mod tests {
             Logs::read(r);
             Session::read(r);
             Risk::read(r);
+            Benchmarks::read(r);
             Http::read(r);
             Log::read(r);
             Telemetry::read(r);

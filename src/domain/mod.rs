@@ -3,6 +3,8 @@
 //! Nothing here knows actix, HTTP, files or the wall clock; time is an argument.
 
 pub mod artifact;
+pub mod benchmark;
+pub mod benchmark_file;
 pub mod clock;
 pub mod engine;
 pub mod engine_file;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
 use super::state::{Integrity, State};
+use crate::actors::benchmark_files::Faults;
 
 /// `GET /health`.
 pub async fn health(state: web::Data<State>) -> HttpResponse {
@@ -17,11 +18,12 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
     let (journal_status, journal) = journal(&state);
     let (artifacts_status, artifacts) = artifacts(&state);
     let (engines_status, engines) = engines(&state);
+    let (benchmarks_status, benchmarks) = benchmarks(&state);
     let stopping = !state.ready.load(Ordering::Acquire);
     let actors = if panics.is_empty() { "ok" } else { "degraded" };
     let status = match (journal_status, stopping) {
         ("failing", _) | (_, true) => "failing",
-        ("ok", _) if actors == "ok" && artifacts_status == "ok" && engines_status == "ok" => "ok",
+        ("ok", _) if [actors, artifacts_status, engines_status, benchmarks_status].iter().all(|status| *status == "ok") => "ok",
         _ => "degraded",
     };
     let body = json!({
@@ -40,6 +42,8 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
             "engines": engines,
             "artifacts": artifacts,
             "logs": logs(&state),
+            "benchmarks": benchmarks,
+            "var": var(&state),
             "actors": { "status": actors, "panics": panics },
         },
     });
@@ -102,6 +106,42 @@ fn logs(state: &State) -> Value {
         "followers": followers.used(),
         "max_followers": followers.capacity(),
         "refused_followers": followers.refused(),
+    })
+}
+
+fn benchmarks(state: &State) -> (&'static str, Value) {
+    let recorder = state.benchmarks.status();
+    let Faults { files, bad_lines, broken } = recorder.faults.lock().clone();
+    let status = if broken.is_empty() { "ok" } else { "degraded" };
+    let queue = state.benchmarks.admission();
+    let named = broken.iter().take(MAX_NAMED);
+    let body = json!({
+        "status": status,
+        "files": files,
+        "bad_lines": bad_lines,
+        "broken_files": broken.len(),
+        "broken": named.map(|(file, reason)| json!({ "file": file, "reason": reason })).collect::<Vec<_>>(),
+        "recorded": recorder.recorded.load(Ordering::Relaxed),
+        "failed_posts": recorder.failed.load(Ordering::Relaxed),
+        "queue": queue.used(),
+        "queue_capacity": queue.capacity(),
+        "refused": queue.refused(),
+    });
+    (status, body)
+}
+
+fn var(state: &State) -> Value {
+    let (queue, counters) = (state.var.admission(), state.var.counters());
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    json!({
+        "status": "ok",
+        "queue": queue.used(),
+        "queue_capacity": queue.capacity(),
+        "refused": queue.refused(),
+        "computed": count(&counters.computed),
+        "recalled": count(&counters.recalled),
+        "joined": count(&counters.joined),
+        "dropped": count(&counters.dropped),
     })
 }
 

@@ -1,12 +1,14 @@
 //! HTTP: one file per resource. This file is the whole route table.
 
 pub mod answer;
+pub mod benchmarks;
 pub mod body;
 pub mod connection;
 pub mod health;
 pub mod host_check;
 pub mod problem;
 pub mod query;
+pub mod risk;
 pub mod server;
 pub mod state;
 pub mod telemetry;
@@ -35,6 +37,9 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(only("/api/telemetry/engines/{name}/stopped", "POST", [web::post().to(engines::stopped)]))
         .service(only("/api/telemetry/engine_logs", "GET, HEAD", [get().to(engine_logs::engine_logs)]))
         .service(only("/api/telemetry/stream", "GET", [web::get().to(stream::stream)]))
+        .service(only("/api/risk/var", "GET, HEAD", [get().to(risk::var::var)]))
+        .service(only("/api/risk/var/backtest", "GET, HEAD", [get().to(risk::backtest::backtest)]))
+        .service(only("/api/benchmarks", "GET, HEAD, POST", [get().to(benchmarks::list), web::post().to(benchmarks::record)]))
         .default_service(web::to(not_found));
 }
 

@@ -4,11 +4,13 @@ use std::str::FromStr;
 
 use actix_web::HttpRequest;
 use actix_web::web::Query;
+use chrono::NaiveDate;
 
 use super::problem::Problem;
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::FieldFault;
 use crate::domain::filter::Filter;
+use crate::domain::risk::daily_file::date;
 
 /// The parameters of a request's query.
 #[derive(Debug)]
@@ -63,6 +65,15 @@ impl Params {
                 None
             }
         }
+    }
+
+    /// A date of the form `YYYY-MM-DD`.
+    pub fn date(&mut self, name: &str) -> Option<NaiveDate> {
+        let date = date(self.text(name)?);
+        if date.is_none() {
+            self.fault(name, "must be a date such as 2025-11-18");
+        }
+        date
     }
 
     /// One of two words for yes, or one of two for no; absent is no.

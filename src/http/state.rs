@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::actors::admission::Admission;
 use crate::actors::artifact_watcher::ArtifactStatus;
+use crate::actors::benchmark_recorder::BenchmarkRecorderHandle;
 use crate::actors::engine_reader::EngineRegistryHandle;
 use crate::actors::history::History;
 use crate::actors::journal;
@@ -16,8 +17,10 @@ use crate::actors::journal_reader::JournalReaderHandle;
 use crate::actors::publisher::EventBusHandle;
 use crate::actors::sse_session::SseCounters;
 use crate::actors::supervision::Panics;
+use crate::actors::var_calculator::VarCalculatorHandle;
 use crate::config::Config;
 use crate::domain::clock::Clock;
+use crate::domain::risk::session::Session;
 use crate::http::telemetry::engine_logs::Logs;
 
 /// Shared by all workers.
@@ -49,6 +52,12 @@ pub struct State {
     pub engines: EngineRegistryHandle,
     /// The files of engines.
     pub artifacts: Arc<ArtifactStatus>,
+    /// Computes VaR.
+    pub var: VarCalculatorHandle,
+    /// Records and reads benchmarks.
+    pub benchmarks: BenchmarkRecorderHandle,
+    /// The trading day.
+    pub session: Session,
     /// The streams' counts.
     pub sse: Arc<SseCounters>,
     /// Contained panics.

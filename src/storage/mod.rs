@@ -4,6 +4,7 @@
 //! [`sqlite`].
 
 pub mod atomic_file;
+pub mod line_file;
 pub mod log_file;
 pub mod log_follow;
 pub mod log_mark;

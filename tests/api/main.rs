@@ -13,6 +13,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that meets a surprise stops right there")]
 
 mod aggregates;
+mod benchmarks;
 mod crash;
 mod engine_files;
 mod engine_logs;
@@ -32,6 +33,7 @@ mod ingest_types;
 mod journal_full;
 mod replay;
 mod retention;
+mod risk_var;
 mod samples;
 mod seam;
 mod security;

@@ -1,0 +1,181 @@
+//! One day's P&L as engines, and Plimsoll itself, leave it in `YYYY-MM-DD-metrics.json`.
+
+use std::str::FromStr as _;
+
+use chrono::NaiveDate;
+use rust_decimal::Decimal;
+use serde::de::IgnoredAny;
+
+use crate::domain::envelope::say;
+use crate::domain::payload::Payload;
+
+/// The largest file that is read, in bytes.
+pub const MAX_BYTES: u64 = 4 << 20;
+
+/// How the file's name goes on behind the date.
+const SUFFIX: &str = "-metrics.json";
+/// Deeper files are nobody's.
+const MAX_DEPTH: usize = 64;
+
+/// What a day's file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DailyFile {
+    /// `overall.net_pnl`, else `equity.realized_pnl`, in the account's currency.
+    pub pnl: Decimal,
+    /// `equity.starting_capital`, if it is a number above 0.
+    pub starting_capital: Option<Decimal>,
+}
+
+/// The date of a day's file; `None` for any other name.
+#[must_use]
+pub fn date_of(file: &str) -> Option<NaiveDate> {
+    date(file.strip_suffix(SUFFIX)?)
+}
+
+/// The name of the file of `date`.
+#[must_use]
+pub fn name_of(date: NaiveDate) -> String {
+    format!("{date}{SUFFIX}")
+}
+
+/// Whether `file` is named like a day's file.
+#[must_use]
+pub fn is_daily_file(file: &str) -> bool {
+    date_of(file).is_some()
+}
+
+/// Reads a date of the form `YYYY-MM-DD`, and of no other.
+///
+/// ```
+/// use plimsoll::domain::risk::daily_file::date;
+/// assert_eq!(date("2024-02-29").map(|date| date.to_string()), Some("2024-02-29".to_owned()));
+/// assert_eq!((date("2024-02-30"), date("2024-2-9"), date("+2024-02-09")), (None, None, None));
+/// ```
+#[must_use]
+pub fn date(text: &str) -> Option<NaiveDate> {
+    let is_plain = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| is_plain)
+}
+
+/// Reads the content of a day's file. A figure that is absent or null is not there; one of another type is a fault, since
+/// nobody knows what its writer meant.
+///
+/// # Errors
+/// A sentence for the operator: why no P&L can be taken from it.
+pub fn parse(bytes: &[u8]) -> Result<DailyFile, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?.trim_start_matches('\u{feff}').trim();
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| say(&error))?;
+    let file = object(text)?;
+    let part = |name: &str| match file.get(name).filter(|raw| *raw != "null") {
+        Some(raw) => object(raw).map_err(|reason| format!("{name} {reason}")),
+        None => Ok(Payload::default()),
+    };
+    let (overall, equity) = (part("overall")?, part("equity")?);
+    let pnl = match number(&overall, "overall", "net_pnl")? {
+        Some(pnl) => Some(pnl),
+        None => number(&equity, "equity", "realized_pnl")?,
+    };
+    // what is only a base for percents shall not hide the day
+    let starting_capital = number(&equity, "equity", "starting_capital").ok().flatten();
+    Ok(DailyFile {
+        pnl: pnl.ok_or("has neither overall.net_pnl nor equity.realized_pnl")?,
+        starting_capital: starting_capital.filter(|capital| *capital > Decimal::ZERO),
+    })
+}
+
+fn object(raw: &str) -> Result<Payload<'_>, String> {
+    if raw.starts_with('{') { Payload::inspect(raw, MAX_DEPTH) } else { Err("is not an object".to_owned()) }
+}
+
+fn number(part: &Payload<'_>, of: &str, name: &str) -> Result<Option<Decimal>, String> {
+    let Some(raw) = part.get(name).filter(|raw| *raw != "null") else { return Ok(None) };
+    if !raw.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        return Err(format!("{of}.{name} is not a number"));
+    }
+    let exact = Decimal::from_str(raw).or_else(|_| Decimal::from_scientific(raw));
+    exact.map(Some).map_err(|_| format!("{of}.{name} is too large or too small for an amount of money"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pnl(text: &str) -> Result<String, String> {
+        parse(text.as_bytes()).map(|file| file.pnl.to_string())
+    }
+
+    #[test]
+    fn the_net_pnl_is_taken_else_the_realized_one_digit_by_digit() {
+        let both = r#"{"asof":"2024-04-01T15:29:59","equity":{"starting_capital":5000000.0,"realized_pnl":1},"overall":{"net_pnl":929.4999999995925}}"#;
+        let file = parse(both.as_bytes()).expect("good");
+        assert_eq!(
+            (file.pnl.to_string(), file.starting_capital),
+            ("929.4999999995925".to_owned(), Some(Decimal::from(5_000_000)))
+        );
+        assert_eq!(pnl(r#"{"equity":{"realized_pnl":-12.50},"overall":{"net_pnl":null}}"#), Ok("-12.50".to_owned()));
+        assert_eq!(pnl(r#"{"overall":{"net_pnl":-1.5E3}}"#), Ok("-1500".to_owned()));
+        assert_eq!(pnl("\u{feff}{\"overall\":{\"net_pnl\":0}}\n"), Ok("0".to_owned()));
+    }
+
+    #[test]
+    fn a_capital_that_is_no_amount_is_unknown_and_hides_nothing() {
+        for capital in ["\"5000000\"", "0", "-5", "null", "[]", "1e300"] {
+            let text = format!(r#"{{"equity":{{"starting_capital":{capital}}},"overall":{{"net_pnl":7}}}}"#);
+            assert_eq!(parse(text.as_bytes()).expect(capital).starting_capital, None, "{capital}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_usable_pnl_says_why() {
+        for (text, reason) in [
+            ("", "EOF"),
+            ("{\"overall\":{\"net_pnl\":1}", "EOF"),
+            ("[]", "not an object"),
+            ("7", "not an object"),
+            ("{}", "neither"),
+            (r#"{"net_pnl":5}"#, "neither"),
+            (r#"{"overall":[5]}"#, "overall is not an object"),
+            (r#"{"overall":{"net_pnl":"5"}}"#, "overall.net_pnl is not a number"),
+            (r#"{"overall":{"net_pnl":true},"equity":{"realized_pnl":5}}"#, "overall.net_pnl is not a number"),
+            (r#"{"equity":{"realized_pnl":[5]}}"#, "equity.realized_pnl is not a number"),
+            (r#"{"overall":{"net_pnl":NaN}}"#, ""),
+            (r#"{"overall":{"net_pnl":-Infinity}}"#, ""),
+            (r#"{"overall":{"net_pnl":1e999}}"#, ""),
+            (r#"{"overall":{"net_pnl":1e300}}"#, "too large"),
+            (r#"{"overall":{"net_pnl":1,"net_pnl":2}}"#, "repeated"),
+        ] {
+            let fault = pnl(text).expect_err(text);
+            assert!(fault.contains(reason) && !fault.is_empty(), "{text}: {fault}");
+        }
+        assert!(parse(b"\xff\xfe").is_err());
+        assert!(parse(&b"[".repeat(100_000)).is_err());
+    }
+
+    #[test]
+    fn only_names_with_a_real_date_are_days() {
+        assert_eq!(date_of("2024-04-01-metrics.json").map(name_of).as_deref(), Some("2024-04-01-metrics.json"));
+        for name in [
+            "2024-02-30-metrics.json",
+            "2024-4-1-metrics.json",
+            ".2024-04-01-metrics.json.new",
+            "metrics.json",
+            "2024-04-01.json",
+        ] {
+            assert_eq!(date_of(name), None, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_a_reason_to_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn what_a_float_says_is_what_is_read(value in -1e15..1e15_f64) {
+            let read = pnl(&format!(r#"{{"overall":{{"net_pnl":{value:?}}}}}"#)).expect("a number");
+            prop_assert_eq!(read.parse::<f64>().expect("a number"), value);
+        }
+    }
+}

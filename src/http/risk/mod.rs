@@ -1,0 +1,4 @@
+//! `/api/risk`.
+
+pub mod backtest;
+pub mod var;
