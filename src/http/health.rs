@@ -6,6 +6,7 @@ use actix_web::{HttpResponse, Responder, web};
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
+use super::risk;
 use super::state::{Integrity, State};
 
 /// `GET /health`.
@@ -17,11 +18,14 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
     let (journal_status, journal) = journal(&state);
     let (artifacts_status, artifacts) = artifacts(&state);
     let (engines_status, engines) = engines(&state);
+    let (limits_status, risk_limits) = risk::limits::health(&state);
+    let (switch_status, kill_switch) = risk::kill_switch::health(&state);
+    let all_ok = [artifacts_status, engines_status, limits_status, switch_status].iter().all(|status| *status == "ok");
     let stopping = !state.ready.load(Ordering::Acquire);
     let actors = if panics.is_empty() { "ok" } else { "degraded" };
     let status = match (journal_status, stopping) {
         ("failing", _) | (_, true) => "failing",
-        ("ok", _) if actors == "ok" && artifacts_status == "ok" && engines_status == "ok" => "ok",
+        ("ok", _) if actors == "ok" && all_ok => "ok",
         _ => "degraded",
     };
     let body = json!({
@@ -39,6 +43,8 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
             "sse": { "status": "ok", "clients": sse.clients.load(Ordering::Relaxed), "max_clients": state.config.sse.max_clients },
             "engines": engines,
             "artifacts": artifacts,
+            "risk_limits": risk_limits,
+            "kill_switch": kill_switch,
             "actors": { "status": actors, "panics": panics },
         },
     });

@@ -7,6 +7,7 @@ pub mod health;
 pub mod host_check;
 pub mod problem;
 pub mod query;
+pub mod risk;
 pub mod server;
 pub mod state;
 pub mod telemetry;
@@ -34,6 +35,18 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(only("/api/telemetry/engines/{name}/heartbeat", "POST", [web::post().to(engines::heartbeat)]))
         .service(only("/api/telemetry/engines/{name}/stopped", "POST", [web::post().to(engines::stopped)]))
         .service(only("/api/telemetry/engine_logs", "GET, HEAD", [get().to(engine_logs::engine_logs)]))
+        .service(only(
+            "/api/risk/limits",
+            "GET, HEAD, POST",
+            [get().to(risk::limits::current), web::post().to(risk::limits::change)],
+        ))
+        .service(only("/api/risk/limits/history", "GET, HEAD", [get().to(risk::limits::history)]))
+        .service(only(
+            "/api/risk/kill-switch",
+            "GET, HEAD, POST",
+            [get().to(risk::kill_switch::current), web::post().to(risk::kill_switch::order)],
+        ))
+        .service(only("/api/risk/kill-switch/history", "GET, HEAD", [get().to(risk::kill_switch::history)]))
         .service(only("/api/telemetry/stream", "GET", [web::get().to(stream::stream)]))
         .default_service(web::to(not_found));
 }

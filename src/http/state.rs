@@ -13,7 +13,9 @@ use crate::actors::engine_registry::EngineRegistryHandle;
 use crate::actors::history::History;
 use crate::actors::journal;
 use crate::actors::journal_reader::JournalReaderHandle;
+use crate::actors::kill_switch::KillSwitchHandle;
 use crate::actors::publisher::EventBusHandle;
+use crate::actors::risk_limits::RiskLimitsHandle;
 use crate::actors::sse_session::SseCounters;
 use crate::actors::supervision::Panics;
 use crate::config::Config;
@@ -49,6 +51,10 @@ pub struct State {
     pub engines: EngineRegistryHandle,
     /// The files of engines.
     pub artifacts: Arc<ArtifactStatus>,
+    /// The limits.
+    pub risk_limits: RiskLimitsHandle,
+    /// The kill switch.
+    pub kill_switch: KillSwitchHandle,
     /// The streams' counts.
     pub sse: Arc<SseCounters>,
     /// Contained panics.

@@ -4,10 +4,14 @@
 //! [`sqlite`].
 
 pub mod atomic_file;
+pub mod audit_log;
+pub mod kill_switch_file;
+pub mod limits_book;
 pub mod log_file;
 pub mod log_follow;
 pub mod log_mark;
 pub mod log_tail;
+pub mod overrides_content;
 pub mod query;
 pub mod sqlite;
 pub mod sqlite_reader;

@@ -31,6 +31,8 @@ mod ingest_types;
 mod journal_full;
 mod replay;
 mod retention;
+mod risk_kill_switch;
+mod risk_limits;
 mod samples;
 mod seam;
 mod security;

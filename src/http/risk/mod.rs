@@ -1,0 +1,6 @@
+//! `/api/risk`: one file per resource.
+
+pub mod kill_switch;
+pub mod limits;
+pub mod operator;
+pub mod refusal;
