@@ -4,6 +4,7 @@
 //! What is delivered is pulled: an actor that wants events is told that there are some ([`wake`]) and reads the ring.
 
 pub mod admission;
+pub mod announcements;
 pub mod artifact_folder;
 pub mod artifact_publisher;
 pub mod artifact_table;
@@ -25,6 +26,7 @@ pub mod journal_reader;
 pub mod kill_switch;
 pub mod publisher;
 pub mod risk_evaluator;
+pub mod risk_limits;
 pub mod sse_body;
 pub mod sse_fanout;
 pub mod sse_session;

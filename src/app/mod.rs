@@ -2,6 +2,7 @@
 
 mod analytics;
 mod engines;
+mod risk_controls;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -189,6 +190,12 @@ impl App {
         let files = engines::watch_files(&config, &files_thread, publisher, &clock, &panics, shared);
         let benchmarks_thread = Arbiter::new();
         let analytics = analytics::start(&config, &benchmarks_thread, &clock, &panics);
+        let risk_threads = (Arbiter::new(), Arbiter::new());
+        let risk_bus = risk_controls::bus(&config, &bus);
+        let kill_switch = risk_controls::kill_switch(&config, &risk_threads.0.handle(), risk_bus.clone(), &clock, &panics);
+        let limits = risk_controls::read_limits(&config, &clock);
+        // the evaluator starts here: it takes `limits.effective()` and `kill_switch.trips()`, and is told of changes
+        let risk_limits = risk_controls::limits(limits, &risk_threads.1.handle(), risk_bus, None, &clock, &panics);
         let body_memory = Admission::new(config.http.body_memory / 1024, Duration::ZERO);
         let answer_memory = Admission::new(config.http.answer_memory / 1024, Duration::ZERO);
         let state = web::Data::new(State {
@@ -207,6 +214,8 @@ impl App {
             var: analytics.var,
             benchmarks: analytics.benchmarks,
             session: analytics.session,
+            risk_limits,
+            kill_switch,
             sse: Arc::default(),
             logs: Logs::new(&config, panics.clone()),
             panics,
@@ -233,7 +242,16 @@ impl App {
             journal,
             files,
             stop_check,
-            arbiters: vec![files_thread, benchmarks_thread, engine_threads.1, engine_threads.0, bus_thread, journal_thread],
+            arbiters: vec![
+                files_thread,
+                benchmarks_thread,
+                risk_threads.1,
+                risk_threads.0,
+                engine_threads.1,
+                engine_threads.0,
+                bus_thread,
+                journal_thread,
+            ],
         })
     }
 
@@ -270,6 +288,8 @@ impl App {
         // whoever still has a request under way loses it with the process
         step("http server", stopped);
         step("engines", timeout(limit, self.state.engines.stop()).await.is_ok());
+        step("risk limits", timeout(limit, self.state.risk_limits.settle()).await.is_ok());
+        step("kill switch", timeout(limit, self.state.kill_switch.settle()).await.is_ok());
         step("event bus", timeout(limit, self.state.bus.drain()).await.is_ok());
         step("journal", timeout(limit, self.journal.send(Checkpoint)).await.is_ok_and(|sent| sent.is_ok()));
         for arbiter in self.arbiters {

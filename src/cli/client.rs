@@ -139,6 +139,18 @@ impl Client {
         Ok(Answer { status: response.status().as_u16(), retry_after: retry_after(response.headers()), body })
     }
 
+    /// Posts JSON to `path`, in the name of `actor`.
+    pub fn post(&self, path: &str, json: &[u8], actor: Option<&str>) -> Result<Answer, NoAnswer> {
+        let mut request = self.agent.post(format!("{}{path}", self.base)).content_type("application/json");
+        if let Some(actor) = actor {
+            request = request.header("x-actor", actor);
+        }
+        let mut response = request.send(json).map_err(no_answer)?;
+        let lost = |error| NoAnswer::Lost(reason(&error));
+        let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().map_err(lost)?;
+        Ok(Answer { status: response.status().as_u16(), retry_after: retry_after(response.headers()), body })
+    }
+
     /// Opens the stream at `path`; `silence` is how long it may say nothing.
     pub fn stream(
         &self,

@@ -167,7 +167,7 @@ fn paint(state: &str) -> Paint {
 }
 
 /// An age in the largest unit that says enough.
-fn age(seconds: f64) -> String {
+pub fn age(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from a float saturates")]
     let whole = seconds as u64;
     match whole {

@@ -16,6 +16,7 @@ mod publish;
 mod recording;
 mod render;
 mod replay;
+mod risk;
 mod serve;
 mod sse;
 mod tail;
@@ -32,6 +33,8 @@ Examples:
   plimsoll tail --event-type order_event      a live view of orders; resumes by itself
   plimsoll engines --watch                    which engine lives, which is ill, which is silent
   plimsoll logs fno -f --level warning        the log of an engine as it grows
+  plimsoll risk --watch                       how much of each limit is used
+  plimsoll risk halt --reason 'bad feed'      stop all trading, until somebody resumes it
   plimsoll publish order_event order_id=1 symbol=NIFTY side=BUY status=filled qty=50 price=19755.0
   plimsoll replay artifacts/samples/session.ndjson --speed 10
   curl -N http://127.0.0.1:8765/api/telemetry/stream
@@ -65,6 +68,8 @@ enum Command {
     Engines(engines::Args),
     /// Show the log of an engine
     Logs(logs::Args),
+    /// Show how near the limits are; set limits, stop and resume trading
+    Risk(risk::Args),
     /// Publish one event from arguments, or many from standard input
     Publish(publish::Args),
     /// Post a recording with its original spacing, or as fast as the service takes it
@@ -112,6 +117,7 @@ pub fn run() -> ExitCode {
         Some(Command::Tail(args)) => tail::run(&args),
         Some(Command::Engines(args)) => engines::run(&args),
         Some(Command::Logs(args)) => logs::run(&args),
+        Some(Command::Risk(args)) => risk::run(&args),
         Some(Command::Publish(args)) => publish::run(&args),
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),
@@ -166,6 +172,12 @@ mod tests {
             &["plimsoll", "logs"],
             &["plimsoll", "logs", "fno", "--lines", "5001"],
             &["plimsoll", "logs", "fno", "--level", "loud"],
+            &["plimsoll", "risk", "set"],
+            &["plimsoll", "risk", "set", "max_trades_per_day"],
+            &["plimsoll", "risk", "set", "max_trades_per_day=many"],
+            &["plimsoll", "risk", "halt"],
+            &["plimsoll", "risk", "stop"],
+            &["plimsoll", "risk", "var", "--days", "x"],
             &["plimsoll", "publish"],
             &["plimsoll", "publish", "order_event", "no-equals-sign"],
             &["plimsoll", "publish", "order_event", "--data", "{\"cut\":"],

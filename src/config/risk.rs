@@ -34,6 +34,8 @@ pub struct Risk {
     pub on_engine_kill: Option<TradingState>,
     /// Bytes of findings that wait for their commit.
     pub queue_bytes: usize,
+    /// Clients that may wait for a change of the kill switch.
+    pub kill_switch_waiters: usize,
     /// Threads that compute VaR.
     pub var_threads: usize,
     /// Questions of VaR that may wait for them.
@@ -89,6 +91,7 @@ impl Risk {
             on_breach,
             on_engine_kill: r.one_of("risk.on_engine_kill", &reactions).parse().ok(),
             queue_bytes: r.size("risk.queue_bytes", 4 << 20, 1 << 20),
+            kill_switch_waiters: r.count("risk.kill_switch_waiters", 1_000, 1..=1_000_000),
             var_threads: r.count("risk.var_threads", 1, 1..=64),
             var_queue: r.count("risk.var_queue", 64, 1..=100_000),
             var_cache: r.count("risk.var_cache", 256, 1..=100_000),

@@ -6,6 +6,7 @@ use actix_web::{HttpResponse, Responder, web};
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
+use super::risk;
 use super::state::{Integrity, State};
 use crate::actors::benchmark_files::Faults;
 
@@ -19,11 +20,15 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
     let (artifacts_status, artifacts) = artifacts(&state);
     let (engines_status, engines) = engines(&state);
     let (benchmarks_status, benchmarks) = benchmarks(&state);
+    let (limits_status, risk_limits) = risk::limits::health(&state);
+    let (switch_status, kill_switch) = risk::kill_switch::health(&state);
+    let all_ok =
+        [artifacts_status, engines_status, benchmarks_status, limits_status, switch_status].iter().all(|status| *status == "ok");
     let stopping = !state.ready.load(Ordering::Acquire);
     let actors = if panics.is_empty() { "ok" } else { "degraded" };
     let status = match (journal_status, stopping) {
         ("failing", _) | (_, true) => "failing",
-        ("ok", _) if [actors, artifacts_status, engines_status, benchmarks_status].iter().all(|status| *status == "ok") => "ok",
+        ("ok", _) if actors == "ok" && all_ok => "ok",
         _ => "degraded",
     };
     let body = json!({
@@ -44,6 +49,8 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
             "logs": logs(&state),
             "benchmarks": benchmarks,
             "var": var(&state),
+            "risk_limits": risk_limits,
+            "kill_switch": kill_switch,
             "actors": { "status": actors, "panics": panics },
         },
     });

@@ -36,6 +36,18 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(only("/api/telemetry/engines/{name}/heartbeat", "POST", [web::post().to(engines::heartbeat)]))
         .service(only("/api/telemetry/engines/{name}/stopped", "POST", [web::post().to(engines::stopped)]))
         .service(only("/api/telemetry/engine_logs", "GET, HEAD", [get().to(engine_logs::engine_logs)]))
+        .service(only(
+            "/api/risk/limits",
+            "GET, HEAD, POST",
+            [get().to(risk::limits::current), web::post().to(risk::limits::change)],
+        ))
+        .service(only("/api/risk/limits/history", "GET, HEAD", [get().to(risk::limits::history)]))
+        .service(only(
+            "/api/risk/kill-switch",
+            "GET, HEAD, POST",
+            [get().to(risk::kill_switch::current), web::post().to(risk::kill_switch::order)],
+        ))
+        .service(only("/api/risk/kill-switch/history", "GET, HEAD", [get().to(risk::kill_switch::history)]))
         .service(only("/api/telemetry/stream", "GET", [web::get().to(stream::stream)]))
         .service(only("/api/risk/var", "GET, HEAD", [get().to(risk::var::var)]))
         .service(only("/api/risk/var/backtest", "GET, HEAD", [get().to(risk::backtest::backtest)]))

@@ -52,6 +52,8 @@ pub enum Problem {
     Missing(String),
     /// The resource has other methods.
     MethodNotAllowed(&'static str),
+    /// It does not fit what is there now; in words, with what to do.
+    Conflict(String),
     /// The body came too slowly.
     TooSlow,
     /// Something is full or failing for the moment; in words.
@@ -113,6 +115,7 @@ impl Problem {
             Self::ForeignHost => StatusCode::FORBIDDEN,
             Self::NotFound | Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Unavailable { .. } | Self::Unknown => StatusCode::SERVICE_UNAVAILABLE,
             Self::Interrupted { cause, .. } => cause.status(),
@@ -131,6 +134,7 @@ impl Problem {
             Self::ForeignHost => ("foreign-host", "This service does not answer for that host"),
             Self::NotFound | Self::Missing(_) => ("not-found", "There is nothing here"),
             Self::MethodNotAllowed(_) => ("method-not-allowed", "The method is not allowed here"),
+            Self::Conflict(_) => ("conflict", "The request does not fit what is there now"),
             Self::TooSlow => ("timeout", "The request came too slowly"),
             Self::Unavailable { .. } => ("unavailable", "The service cannot take this now"),
             Self::Unknown => ("outcome-unknown", "It is not known what became of the events"),
@@ -141,9 +145,11 @@ impl Problem {
 
     fn detail(&self) -> String {
         match self {
-            Self::Malformed(detail) | Self::TooLarge(detail) | Self::UnsupportedMedia(detail) | Self::Missing(detail) => {
-                detail.clone()
-            }
+            Self::Malformed(detail)
+            | Self::TooLarge(detail)
+            | Self::UnsupportedMedia(detail)
+            | Self::Missing(detail)
+            | Self::Conflict(detail) => detail.clone(),
             Self::NoneAccepted(_) => "every item has faults; see errors".into(),
             Self::Unacceptable(_) => "nothing was done; see errors".into(),
             Self::ForeignHost => "the Host header must be localhost, an IP address, or a name in http.allowed_hosts".into(),

@@ -14,7 +14,9 @@ use crate::actors::engine_reader::EngineRegistryHandle;
 use crate::actors::history::History;
 use crate::actors::journal;
 use crate::actors::journal_reader::JournalReaderHandle;
+use crate::actors::kill_switch::KillSwitchHandle;
 use crate::actors::publisher::EventBusHandle;
+use crate::actors::risk_limits::RiskLimitsHandle;
 use crate::actors::sse_session::SseCounters;
 use crate::actors::supervision::Panics;
 use crate::actors::var_calculator::VarCalculatorHandle;
@@ -58,6 +60,10 @@ pub struct State {
     pub benchmarks: BenchmarkRecorderHandle,
     /// The trading day.
     pub session: Session,
+    /// The limits.
+    pub risk_limits: RiskLimitsHandle,
+    /// The kill switch.
+    pub kill_switch: KillSwitchHandle,
     /// The streams' counts.
     pub sse: Arc<SseCounters>,
     /// Contained panics.

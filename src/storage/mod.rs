@@ -4,6 +4,9 @@
 //! [`sqlite`].
 
 pub mod atomic_file;
+pub mod audit_log;
+pub mod kill_switch_file;
+pub mod limits_book;
 pub mod line_file;
 pub mod log_file;
 pub mod log_follow;
@@ -11,6 +14,7 @@ pub mod log_mark;
 pub mod log_reader;
 pub mod log_rotation;
 pub mod log_tail;
+pub mod overrides_content;
 pub mod query;
 pub mod sqlite;
 pub mod sqlite_reader;

@@ -33,6 +33,8 @@ mod ingest_types;
 mod journal_full;
 mod replay;
 mod retention;
+mod risk_kill_switch;
+mod risk_limits;
 mod risk_var;
 mod samples;
 mod seam;

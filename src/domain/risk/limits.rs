@@ -39,6 +39,12 @@ impl LimitKind {
         }
     }
 
+    /// The limit whose field in the API is `field`.
+    #[must_use]
+    pub fn of_field(field: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.field() == field)
+    }
+
     /// The `type` of its breaches.
     #[must_use]
     pub fn breach_type(self) -> &'static str {

@@ -1,4 +1,8 @@
-//! `/api/risk`.
+//! `/api/risk`: one file per resource.
 
 pub mod backtest;
+pub mod kill_switch;
+pub mod limits;
+pub mod operator;
+pub mod refusal;
 pub mod var;

@@ -1,0 +1,61 @@
+//! Starting the controls of risk: the kill switch, and the limits.
+//!
+//! The switch comes first, since the evaluator trips it; the limits come last, since they tell the evaluator.
+
+use std::path::PathBuf;
+
+use actix::{ArbiterHandle, Recipient};
+
+use crate::actors::admission::Admission;
+use crate::actors::kill_switch::KillSwitchHandle;
+use crate::actors::publisher::EventBusHandle;
+use crate::actors::risk_evaluator::LimitsChanged;
+use crate::actors::risk_limits::RiskLimitsHandle;
+use crate::actors::supervision::Panics;
+use crate::config::{Config, DEFAULT_PATH};
+use crate::domain::clock::Clock;
+use crate::storage::kill_switch_file::KillSwitchFile;
+use crate::storage::limits_book::{LimitsBook, Places};
+
+/// The overrides file beside the default configuration.
+const OVERRIDES: &str = "risk_overrides.yaml";
+
+/// A bus with a queue of its own for what risk finds: it must not wait behind the posts of engines.
+pub(super) fn bus(config: &Config, bus: &EventBusHandle) -> EventBusHandle {
+    bus.with_queue(Admission::new(config.risk.queue_bytes / 1024, config.telemetry.admission_timeout))
+}
+
+/// Starts the kill switch on `thread`.
+pub(super) fn kill_switch(
+    config: &Config,
+    thread: &ArbiterHandle,
+    bus: EventBusHandle,
+    clock: &Clock,
+    panics: &Panics,
+) -> KillSwitchHandle {
+    let found = KillSwitchFile::open(folder(config), clock.now());
+    KillSwitchHandle::start(thread, found, config.risk.kill_switch_waiters, bus, clock.clone(), panics.clone())
+}
+
+/// Reads the limits; the evaluator starts with [`LimitsBook::effective`].
+pub(super) fn read_limits(config: &Config, clock: &Clock) -> LimitsBook {
+    let beside_default = || PathBuf::from(DEFAULT_PATH).with_file_name(OVERRIDES);
+    let overrides = config.risk.overrides_file.clone().unwrap_or_else(beside_default);
+    LimitsBook::open(config.risk.limits.clone(), Places { overrides, folder: folder(config) }, clock.now())
+}
+
+/// Starts the limits on `thread`; changes are told to `evaluator`.
+pub(super) fn limits(
+    book: LimitsBook,
+    thread: &ArbiterHandle,
+    bus: EventBusHandle,
+    evaluator: Option<Recipient<LimitsChanged>>,
+    clock: &Clock,
+    panics: &Panics,
+) -> RiskLimitsHandle {
+    RiskLimitsHandle::start(thread, book, bus, evaluator, clock.clone(), panics.clone())
+}
+
+fn folder(config: &Config) -> PathBuf {
+    config.artifacts.join("risk")
+}
