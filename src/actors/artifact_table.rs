@@ -8,6 +8,9 @@ use super::artifact_folder::Folder;
 use crate::domain::artifact::{Finding, Reading};
 use crate::domain::engine_file;
 use crate::domain::envelope::Rules;
+use crate::domain::risk::fact::RUNTIME_METRICS;
+use crate::domain::risk::runtime_metrics;
+use crate::domain::risk::session::Session;
 
 /// What a file of this name with this content is.
 pub type Read = dyn Fn(&str, &[u8]) -> Reading + Send;
@@ -36,6 +39,21 @@ pub fn engine_files(artifacts: &Path, timezone: Tz, rules: Rules) -> Watch {
         name: "telemetry",
         folder: Folder::new(artifacts.join("telemetry"), engine_file::MAX_BYTES),
         matches: engine_file::is_engine_file,
+        read: Box::new(read),
+    }
+}
+
+/// The figures that an engine leaves below `artifacts`; local times are those of `session`.
+#[must_use]
+pub fn runtime_figures(artifacts: &Path, session: Session) -> Watch {
+    let read = move |_: &str, bytes: &[u8]| match runtime_metrics::parse(bytes, &session) {
+        Ok(payload) => Reading::Event(Finding { event_type: RUNTIME_METRICS, payload }),
+        Err(reason) => Reading::Bad(reason),
+    };
+    Watch {
+        name: "analytics",
+        folder: Folder::new(artifacts.join("analytics"), runtime_metrics::MAX_BYTES),
+        matches: |file| file == runtime_metrics::FILE,
         read: Box::new(read),
     }
 }

@@ -6,7 +6,7 @@ use actix::{Addr, Arbiter};
 
 use crate::actors::admission::Admission;
 use crate::actors::artifact_publisher::Publisher;
-use crate::actors::artifact_table::engine_files;
+use crate::actors::artifact_table::{engine_files, runtime_figures};
 use crate::actors::artifact_watcher::{self, ArtifactStatus, ArtifactWatcher};
 use crate::actors::engine_registry::{self, EngineRegistryHandle};
 use crate::actors::engine_watcher::{Ticks, Watch};
@@ -61,7 +61,10 @@ pub(super) fn watch_files(
     panics: &Panics,
     status: Arc<ArtifactStatus>,
 ) -> Addr<ArtifactWatcher> {
-    let watches = vec![engine_files(&config.artifacts, config.session.timezone, config.telemetry.rules)];
+    let watches = vec![
+        engine_files(&config.artifacts, config.session.timezone, config.telemetry.rules),
+        runtime_figures(&config.artifacts, super::risk::session(config)),
+    ];
     let settings =
         artifact_watcher::Settings { poll_interval: config.files.poll_interval, max_files: config.files.max, listen: true };
     ArtifactWatcher::start(&thread.handle(), watches, settings, publisher, clock.clone(), panics.clone(), status)

@@ -1,6 +1,7 @@
 //! The composition root: starts the actors from the bottom up, serves, and stops everything in order.
 
 mod engines;
+mod risk;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -178,6 +179,13 @@ impl App {
         let history = History::new(ring, readers.clone(), clock.clone(), Arc::clone(&status));
         let engine_threads = (Arbiter::new(), Arbiter::new());
         let engines = engines::watch_engines(&config, &engine_threads, history.clone(), &bus, &clock, &panics);
+        let risk_thread = Arbiter::new();
+        let beginning = risk::Beginning {
+            limits: config.risk.limits.clone(),
+            trips: None,
+            complete_from: risk::complete_from(&status, set_aside.is_some(), clock.now()),
+        };
+        let risk = risk::evaluate(&config, &risk_thread, history.clone(), &bus, (&clock, &panics), beginning);
         let files_thread = Arbiter::new();
         let artifacts = Arc::<ArtifactStatus>::default();
         // what the registry will not read again has to be published again, or a restart would forget a quiet engine's file
@@ -199,6 +207,7 @@ impl App {
             integrity: Mutex::new(Integrity::Checking),
             set_aside,
             engines,
+            risk,
             artifacts,
             sse: Arc::default(),
             logs: Logs::new(&config, panics.clone()),
@@ -226,7 +235,7 @@ impl App {
             journal,
             files,
             stop_check,
-            arbiters: vec![files_thread, engine_threads.1, engine_threads.0, bus_thread, journal_thread],
+            arbiters: vec![files_thread, risk_thread, engine_threads.1, engine_threads.0, bus_thread, journal_thread],
         })
     }
 
@@ -263,6 +272,7 @@ impl App {
         // whoever still has a request under way loses it with the process
         step("http server", stopped);
         step("engines", timeout(limit, self.state.engines.stop()).await.is_ok());
+        step("risk", timeout(limit, self.state.risk.stop()).await.is_ok());
         step("event bus", timeout(limit, self.state.bus.drain()).await.is_ok());
         step("journal", timeout(limit, self.journal.send(Checkpoint)).await.is_ok_and(|sent| sent.is_ok()));
         for arbiter in self.arbiters {

@@ -17,11 +17,12 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
     let (journal_status, journal) = journal(&state);
     let (artifacts_status, artifacts) = artifacts(&state);
     let (engines_status, engines) = engines(&state);
+    let (risk_status, risk) = risk(&state);
     let stopping = !state.ready.load(Ordering::Acquire);
     let actors = if panics.is_empty() { "ok" } else { "degraded" };
     let status = match (journal_status, stopping) {
         ("failing", _) | (_, true) => "failing",
-        ("ok", _) if actors == "ok" && artifacts_status == "ok" && engines_status == "ok" => "ok",
+        ("ok", _) if actors == "ok" && artifacts_status == "ok" && engines_status == "ok" && risk_status == "ok" => "ok",
         _ => "degraded",
     };
     let body = json!({
@@ -39,6 +40,7 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
             "sse": { "status": "ok", "clients": sse.clients.load(Ordering::Relaxed), "max_clients": state.config.sse.max_clients },
             "engines": engines,
             "artifacts": artifacts,
+            "risk": risk,
             "actors": { "status": actors, "panics": panics },
         },
     });
@@ -61,6 +63,25 @@ fn engines(state: &State) -> (&'static str, Value) {
         "ticks": count(&engines.ticks),
         "ticks_lost": count(&engines.ticks_lost),
         "files_failed": count(&engines.files_failed),
+    });
+    (status, body)
+}
+
+/// How well risk is evaluated; what is breached is no matter of the service's health.
+fn risk(state: &State) -> (&'static str, Value) {
+    let counters = state.risk.counters();
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let (waiting, files) = (counters.waiting.load(Ordering::Relaxed), counters.files_waiting.load(Ordering::Relaxed));
+    let status = if files == 0 && count(&counters.lost) == 0 { "ok" } else { "degraded" };
+    let body = json!({
+        "status": status,
+        "rebuilding": !counters.is_rebuilt.load(Ordering::Acquire),
+        "findings_published": count(&counters.published),
+        "findings_waiting": waiting,
+        "findings_refused": count(&counters.refused),
+        "findings_lost": count(&counters.lost),
+        "day_files_waiting": files,
+        "day_files_failed": count(&counters.files_failed),
     });
     (status, body)
 }

@@ -14,6 +14,7 @@ use crate::actors::history::History;
 use crate::actors::journal;
 use crate::actors::journal_reader::JournalReaderHandle;
 use crate::actors::publisher::EventBusHandle;
+use crate::actors::risk_handle::RiskHandle;
 use crate::actors::sse_session::SseCounters;
 use crate::actors::supervision::Panics;
 use crate::config::Config;
@@ -47,6 +48,8 @@ pub struct State {
     pub set_aside: Option<String>,
     /// The engines.
     pub engines: EngineRegistryHandle,
+    /// Risk.
+    pub risk: RiskHandle,
     /// The files of engines.
     pub artifacts: Arc<ArtifactStatus>,
     /// The streams' counts.

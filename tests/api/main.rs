@@ -31,6 +31,8 @@ mod ingest_types;
 mod journal_full;
 mod replay;
 mod retention;
+mod risk_breaches;
+mod risk_status;
 mod samples;
 mod seam;
 mod security;

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod engines;
+mod risk;
 mod world;
 
 use std::sync::atomic::Ordering;

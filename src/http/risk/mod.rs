@@ -1,0 +1,4 @@
+//! `/api/risk`.
+
+pub mod breaches;
+pub mod status;
