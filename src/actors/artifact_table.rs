@@ -9,6 +9,9 @@ use crate::domain::artifact::{Finding, Reading};
 use crate::domain::engine_file;
 use crate::domain::envelope::Rules;
 use crate::domain::risk::daily_file;
+use crate::domain::risk::fact::RUNTIME_METRICS;
+use crate::domain::risk::runtime_metrics;
+use crate::domain::risk::session::Session;
 
 /// What a file of this name with this content is.
 pub type Read = dyn Fn(&str, &[u8]) -> Reading + Send;
@@ -61,5 +64,20 @@ pub fn daily_files(artifacts: &Path) -> Watch {
         folder: Folder::new(artifacts.join("analytics").join("daily"), daily_file::MAX_BYTES),
         matches: daily_file::is_daily_file,
         read: Box::new(|_, bytes| daily_file::parse(bytes).map_or_else(Reading::Bad, |_| Reading::Nothing)),
+    }
+}
+
+/// The figures that an engine leaves below `artifacts`; local times are those of `session`.
+#[must_use]
+pub fn runtime_figures(artifacts: &Path, session: Session) -> Watch {
+    let read = move |_: &str, bytes: &[u8]| match runtime_metrics::parse(bytes, &session) {
+        Ok(payload) => Reading::Event(Finding { event_type: RUNTIME_METRICS, payload, said: None }),
+        Err(reason) => Reading::Bad(reason),
+    };
+    Watch {
+        name: "analytics",
+        folder: Folder::new(artifacts.join("analytics"), runtime_metrics::MAX_BYTES),
+        matches: |file| file == runtime_metrics::FILE,
+        read: Box::new(read),
     }
 }

@@ -26,6 +26,7 @@ pub mod journal_reader;
 pub mod kill_switch;
 pub mod publisher;
 pub mod risk_evaluator;
+pub mod risk_handle;
 pub mod risk_limits;
 pub mod sse_body;
 pub mod sse_fanout;

@@ -7,7 +7,7 @@ use actix::{Addr, Arbiter};
 
 use crate::actors::admission::Admission;
 use crate::actors::artifact_publisher::Publisher;
-use crate::actors::artifact_table::{daily_files, engine_files};
+use crate::actors::artifact_table::{daily_files, engine_files, runtime_figures};
 use crate::actors::artifact_watcher::{self, ArtifactStatus, ArtifactWatcher};
 use crate::actors::engine_model::EngineModel;
 use crate::actors::engine_reader::EngineRegistryHandle;
@@ -68,6 +68,7 @@ pub(super) fn watch_files(
     let watches = vec![
         engine_files(&config.artifacts, config.session.timezone, config.telemetry.rules, Box::new(is_ours)),
         daily_files(&config.artifacts),
+        runtime_figures(&config.artifacts, super::risk::session(config)),
     ];
     let settings =
         artifact_watcher::Settings { poll_interval: config.files.poll_interval, max_files: config.files.max, listen: true };

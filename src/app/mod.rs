@@ -2,6 +2,7 @@
 
 mod analytics;
 mod engines;
+mod risk;
 mod risk_controls;
 
 use std::net::{SocketAddr, TcpListener};
@@ -180,6 +181,8 @@ impl App {
         let history = History::new(ring, readers.clone(), clock.clone(), Arc::clone(&status));
         let engine_threads = (Arbiter::new(), Arbiter::new());
         let engines = engines::watch_engines(&config, &engine_threads, history.clone(), &bus, &clock, &panics);
+        let complete_from = risk::complete_from(&status, set_aside.is_some(), clock.now());
+        let risk = risk::start(&config, history.clone(), &bus, (&clock, &panics), complete_from);
         let files_thread = Arbiter::new();
         let artifacts = Arc::<ArtifactStatus>::default();
         // what the registry will not read again has to be published again, or a restart would forget a quiet engine's file
@@ -190,12 +193,6 @@ impl App {
         let files = engines::watch_files(&config, &files_thread, publisher, &clock, &panics, shared);
         let benchmarks_thread = Arbiter::new();
         let analytics = analytics::start(&config, &benchmarks_thread, &clock, &panics);
-        let risk_threads = (Arbiter::new(), Arbiter::new());
-        let risk_bus = risk_controls::bus(&config, &bus);
-        let kill_switch = risk_controls::kill_switch(&config, &risk_threads.0.handle(), risk_bus.clone(), &clock, &panics);
-        let limits = risk_controls::read_limits(&config, &clock);
-        // the evaluator starts here: it takes `limits.effective()` and `kill_switch.trips()`, and is told of changes
-        let risk_limits = risk_controls::limits(limits, &risk_threads.1.handle(), risk_bus, None, &clock, &panics);
         let body_memory = Admission::new(config.http.body_memory / 1024, Duration::ZERO);
         let answer_memory = Admission::new(config.http.answer_memory / 1024, Duration::ZERO);
         let state = web::Data::new(State {
@@ -210,12 +207,13 @@ impl App {
             integrity: Mutex::new(Integrity::Checking),
             set_aside,
             engines,
+            risk: risk.evaluator,
+            risk_limits: risk.limits,
+            kill_switch: risk.kill_switch,
             artifacts,
             var: analytics.var,
             benchmarks: analytics.benchmarks,
             session: analytics.session,
-            risk_limits,
-            kill_switch,
             sse: Arc::default(),
             logs: Logs::new(&config, panics.clone()),
             panics,
@@ -242,16 +240,11 @@ impl App {
             journal,
             files,
             stop_check,
-            arbiters: vec![
-                files_thread,
-                benchmarks_thread,
-                risk_threads.1,
-                risk_threads.0,
-                engine_threads.1,
-                engine_threads.0,
-                bus_thread,
-                journal_thread,
-            ],
+            arbiters: [files_thread, benchmarks_thread]
+                .into_iter()
+                .chain(risk.threads)
+                .chain([engine_threads.1, engine_threads.0, bus_thread, journal_thread])
+                .collect(),
         })
     }
 
@@ -288,6 +281,7 @@ impl App {
         // whoever still has a request under way loses it with the process
         step("http server", stopped);
         step("engines", timeout(limit, self.state.engines.stop()).await.is_ok());
+        step("risk", timeout(limit, self.state.risk.stop()).await.is_ok());
         step("risk limits", timeout(limit, self.state.risk_limits.settle()).await.is_ok());
         step("kill switch", timeout(limit, self.state.kill_switch.settle()).await.is_ok());
         step("event bus", timeout(limit, self.state.bus.drain()).await.is_ok());

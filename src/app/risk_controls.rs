@@ -1,12 +1,9 @@
 //! Starting the controls of risk: the kill switch, and the limits.
-//!
-//! The switch comes first, since the evaluator trips it; the limits come last, since they tell the evaluator.
 
 use std::path::PathBuf;
 
 use actix::{ArbiterHandle, Recipient};
 
-use crate::actors::admission::Admission;
 use crate::actors::kill_switch::KillSwitchHandle;
 use crate::actors::publisher::EventBusHandle;
 use crate::actors::risk_evaluator::LimitsChanged;
@@ -19,11 +16,6 @@ use crate::storage::limits_book::{LimitsBook, Places};
 
 /// The overrides file beside the default configuration.
 const OVERRIDES: &str = "risk_overrides.yaml";
-
-/// A bus with a queue of its own for what risk finds: it must not wait behind the posts of engines.
-pub(super) fn bus(config: &Config, bus: &EventBusHandle) -> EventBusHandle {
-    bus.with_queue(Admission::new(config.risk.queue_bytes / 1024, config.telemetry.admission_timeout))
-}
 
 /// Starts the kill switch on `thread`.
 pub(super) fn kill_switch(
@@ -49,11 +41,11 @@ pub(super) fn limits(
     book: LimitsBook,
     thread: &ArbiterHandle,
     bus: EventBusHandle,
-    evaluator: Option<Recipient<LimitsChanged>>,
+    evaluator: Recipient<LimitsChanged>,
     clock: &Clock,
     panics: &Panics,
 ) -> RiskLimitsHandle {
-    RiskLimitsHandle::start(thread, book, bus, evaluator, clock.clone(), panics.clone())
+    RiskLimitsHandle::start(thread, book, bus, Some(evaluator), clock.clone(), panics.clone())
 }
 
 fn folder(config: &Config) -> PathBuf {

@@ -20,10 +20,12 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
     let (artifacts_status, artifacts) = artifacts(&state);
     let (engines_status, engines) = engines(&state);
     let (benchmarks_status, benchmarks) = benchmarks(&state);
+    let (risk_status, risk_figures) = evaluator(&state);
     let (limits_status, risk_limits) = risk::limits::health(&state);
     let (switch_status, kill_switch) = risk::kill_switch::health(&state);
-    let all_ok =
-        [artifacts_status, engines_status, benchmarks_status, limits_status, switch_status].iter().all(|status| *status == "ok");
+    let all_ok = [artifacts_status, engines_status, benchmarks_status, risk_status, limits_status, switch_status]
+        .iter()
+        .all(|status| *status == "ok");
     let stopping = !state.ready.load(Ordering::Acquire);
     let actors = if panics.is_empty() { "ok" } else { "degraded" };
     let status = match (journal_status, stopping) {
@@ -51,6 +53,7 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
             "var": var(&state),
             "risk_limits": risk_limits,
             "kill_switch": kill_switch,
+            "risk": risk_figures,
             "actors": { "status": actors, "panics": panics },
         },
     });
@@ -74,6 +77,25 @@ fn engines(state: &State) -> (&'static str, Value) {
         "ticks": count(&engines.ticks),
         "ticks_lost": count(&engines.ticks_lost),
         "files_failed": count(&engines.files_failed),
+    });
+    (status, body)
+}
+
+/// How well risk is evaluated; what is breached is no matter of the service's health.
+fn evaluator(state: &State) -> (&'static str, Value) {
+    let counters = state.risk.counters();
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let (waiting, files) = (counters.waiting.load(Ordering::Relaxed), counters.files_waiting.load(Ordering::Relaxed));
+    let status = if files == 0 && count(&counters.lost) == 0 { "ok" } else { "degraded" };
+    let body = json!({
+        "status": status,
+        "rebuilding": !counters.is_rebuilt.load(Ordering::Acquire),
+        "findings_published": count(&counters.published),
+        "findings_waiting": waiting,
+        "findings_refused": count(&counters.refused),
+        "findings_lost": count(&counters.lost),
+        "day_files_waiting": files,
+        "day_files_failed": count(&counters.files_failed),
     });
     (status, body)
 }

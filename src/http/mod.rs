@@ -36,6 +36,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(only("/api/telemetry/engines/{name}/heartbeat", "POST", [web::post().to(engines::heartbeat)]))
         .service(only("/api/telemetry/engines/{name}/stopped", "POST", [web::post().to(engines::stopped)]))
         .service(only("/api/telemetry/engine_logs", "GET, HEAD", [get().to(engine_logs::engine_logs)]))
+        .service(only("/api/risk/breaches", "GET, HEAD", [get().to(risk::breaches::list)]))
+        .service(only("/api/risk/status", "GET, HEAD", [get().to(risk::status::status)]))
         .service(only(
             "/api/risk/limits",
             "GET, HEAD, POST",

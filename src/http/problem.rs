@@ -15,6 +15,7 @@ use super::connection::Control;
 use crate::actors::admission::Full;
 use crate::actors::journal_reader::ReadError;
 use crate::actors::publisher::PublishError;
+use crate::actors::risk_handle::Gone;
 use crate::actors::sse_session::Connection as _;
 use crate::domain::envelope::Refusal;
 use crate::domain::fault::FieldFault;
@@ -312,6 +313,12 @@ impl From<ReadError> for Problem {
                 Self::unavailable("the journal cannot be read", FAILURE_RETRY)
             }
         }
+    }
+}
+
+impl From<Gone> for Problem {
+    fn from(_: Gone) -> Self {
+        Self::unavailable("risk is not evaluated; restart the service", FAILURE_RETRY)
     }
 }
 

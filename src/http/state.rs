@@ -16,6 +16,7 @@ use crate::actors::journal;
 use crate::actors::journal_reader::JournalReaderHandle;
 use crate::actors::kill_switch::KillSwitchHandle;
 use crate::actors::publisher::EventBusHandle;
+use crate::actors::risk_handle::RiskHandle;
 use crate::actors::risk_limits::RiskLimitsHandle;
 use crate::actors::sse_session::SseCounters;
 use crate::actors::supervision::Panics;
@@ -52,6 +53,8 @@ pub struct State {
     pub set_aside: Option<String>,
     /// The engines.
     pub engines: EngineRegistryHandle,
+    /// Risk.
+    pub risk: RiskHandle,
     /// The files of engines.
     pub artifacts: Arc<ArtifactStatus>,
     /// Computes VaR.

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod engines;
+mod risk;
 mod risk_controls;
 mod var;
 mod world;

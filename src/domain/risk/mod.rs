@@ -1,15 +1,29 @@
 //! Risk: limits, the day's figures, breaches, the kill switch, VaR and its backtest. Losses are positive.
 
+pub mod announce;
 pub mod backtest;
+pub mod book;
+pub mod breach;
 pub mod daily_file;
 pub mod daily_series;
+pub mod day_file;
+pub mod equity;
+pub mod evaluation;
+pub mod fact;
+pub mod figures;
 pub mod kill_switch;
 pub mod kill_switch_order;
 pub mod limits;
 pub mod limits_change;
 pub mod limits_patch;
+pub mod money;
 pub mod operator;
 pub mod overrides;
+pub mod runtime_metrics;
 pub mod session;
+pub mod source;
+pub mod state;
+pub mod status;
+pub mod streak;
 pub mod var;
 pub mod var_answer;

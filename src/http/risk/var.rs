@@ -75,7 +75,8 @@ pub async fn var(request: HttpRequest, state: web::Data<State>) -> Result<HttpRe
     let question = Question { confidence, method, quantile, horizon };
     let answer = state.var.ask(Asked { days: window, question, backtest: None }).await?;
     let Computed::Var(estimate) = &answer.computed else { return Err(Problem::Internal) };
-    Ok(HttpResponse::Ok().json(body(&state, &common, &answer, estimate)?))
+    let stated = state.risk.starting_capital().await;
+    Ok(HttpResponse::Ok().json(body(stated, &common, &answer, estimate)?))
 }
 
 /// Reads the parameters that VaR and its backtest share; `None` if one of them has a fault.
@@ -117,9 +118,9 @@ impl Common {
     }
 }
 
-fn body<'a>(state: &State, common: &Common, answer: &'a Answer, estimate: &'a Estimate) -> Result<Body<'a>, Problem> {
+fn body<'a>(stated: Option<Decimal>, common: &Common, answer: &'a Answer, estimate: &'a Estimate) -> Result<Body<'a>, Problem> {
     let Common { days, confidence, method, quantile, .. } = common;
-    let capital = answer.starting_capital.or_else(|| stated_capital(state)).or(state.config.risk.starting_capital);
+    let capital = answer.starting_capital.or(stated);
     let capital = capital.and_then(|capital| capital.to_f64()).filter(|capital| *capital > 0.0);
     let reason = estimate.reason.as_deref();
     let warnings = answer.warnings.iter().chain(&estimate.warnings).map(String::as_str).chain(common.warning());
@@ -141,11 +142,6 @@ fn body<'a>(state: &State, common: &Common, answer: &'a Answer, estimate: &'a Es
         warnings: reason.into_iter().chain(warnings).collect(),
         reason,
     })
-}
-
-/// Starting capital as the figures of the running day say.
-fn stated_capital(_: &State) -> Option<Decimal> {
-    None
 }
 
 impl From<VarError> for Problem {

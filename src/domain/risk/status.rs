@@ -1,0 +1,306 @@
+//! `/api/risk/status`: every limit with its figure, how old that is, and whether new positions may be opened.
+//!
+//! It fails closed: they may only while trading is active, nothing is breached, and every figure is known and fresh.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use compact_str::CompactString;
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+use super::breach::{Key, Monitor};
+use super::figures::{Figure, Figures};
+use super::kill_switch::TradingState;
+use super::limits::{LimitKind, Limits};
+use super::money::{Number, percent};
+use super::state::{DayState, Uncounted};
+use crate::domain::clock::Timestamp;
+
+/// So many symbols are listed, those that are nearest to their limit first.
+const MAX_SYMBOLS: usize = 1_000;
+/// Places of figures in answers.
+const PLACES: u32 = 10;
+
+/// How a limit stands. Later ones are worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// Within.
+    Ok,
+    /// In its warning band.
+    Warning,
+    /// The figure is missing, or too old to be believed.
+    Unknown,
+    /// Over it.
+    Breached,
+}
+
+/// What the kill switch says.
+#[derive(Debug, Clone)]
+pub struct Switch {
+    /// Its state.
+    pub state: TradingState,
+    /// Why.
+    pub reason: Option<String>,
+    /// Who set it.
+    pub actor: Option<String>,
+    /// Since when.
+    pub since: Option<Timestamp>,
+}
+
+/// An engine's own word that it stopped trading.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct EngineKill {
+    /// The event.
+    pub id: String,
+    /// Which engine.
+    pub source: Option<CompactString>,
+    /// When it said so.
+    pub timestamp: String,
+    /// Why, if it said.
+    pub reason: Option<String>,
+}
+
+/// What a status is made of, besides the kill switch.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The day.
+    pub day: &'a DayState,
+    /// What is breached.
+    pub monitor: &'a Monitor,
+    /// The limits.
+    pub limits: &'a Limits,
+    /// A figure without news for longer is stale.
+    pub stale_after: Duration,
+    /// Whether the journal is still being read.
+    pub rebuilding: bool,
+    /// Whether the journal no longer has all of the day.
+    pub partial: bool,
+    /// The newest word of an engine that it stopped.
+    pub engine_kill: Option<&'a EngineKill>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// The status.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    asof: String,
+    trading_day: String,
+    day_started_at: String,
+    next_roll_at: String,
+    rebuilding: bool,
+    state: Standing,
+    trading: Trading,
+    engine_kill_switch: Option<EngineKill>,
+    limits: Vec<LimitView>,
+    figures: BTreeMap<&'static str, FigureView>,
+    trades_per_symbol: BTreeMap<CompactString, u64>,
+    uncounted: Uncounted,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Trading {
+    state: &'static str,
+    reason: Option<String>,
+    actor: Option<String>,
+    since: Option<String>,
+    new_positions_allowed: bool,
+    reasons: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct LimitView {
+    r#type: &'static str,
+    field: &'static str,
+    limit: Number,
+    current: Option<Number>,
+    headroom: Option<Number>,
+    utilization_pct: Option<Number>,
+    unit: &'static str,
+    state: Standing,
+    symbol: Option<CompactString>,
+    #[serde(flatten)]
+    basis: BasisView,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct FigureView {
+    value: Option<Number>,
+    #[serde(flatten)]
+    basis: BasisView,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct BasisView {
+    source: Option<&'static str>,
+    asof: Option<String>,
+    age_seconds: Option<Number>,
+    stale: bool,
+}
+
+impl View<'_> {
+    /// The status when the kill switch says `switch`.
+    #[must_use]
+    pub fn status(&self, switch: Switch) -> Status {
+        let figures = self.day.figures();
+        let limits = self.limit_views(&figures);
+        let worst = limits.iter().map(|limit| limit.state).max().unwrap_or(Standing::Unknown);
+        let worst = if self.is_complete() { worst } else { worst.max(Standing::Unknown) };
+        let day = self.day.day();
+        Status {
+            asof: self.now.to_string(),
+            trading_day: day.date.to_string(),
+            day_started_at: day.start.to_string(),
+            next_roll_at: day.end.to_string(),
+            rebuilding: self.rebuilding,
+            state: worst,
+            trading: self.trading(switch, &limits),
+            engine_kill_switch: self.engine_kill.cloned(),
+            limits,
+            figures: self.figure_views(&figures),
+            trades_per_symbol: self
+                .day
+                .symbols()
+                .into_iter()
+                .map(|symbol| (symbol.clone(), self.day.trades_in(&symbol)))
+                .collect(),
+            uncounted: self.day.uncounted(),
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        let uncounted = self.day.uncounted();
+        !self.rebuilding && !self.partial && uncounted.beyond_capacity == 0
+    }
+
+    fn limit_views(&self, figures: &Figures) -> Vec<LimitView> {
+        let mut views = Vec::new();
+        for kind in LimitKind::ALL {
+            let figure = match kind {
+                LimitKind::MaxDailyLoss => figures.daily_pnl,
+                LimitKind::MaxDailyDrawdownPct => figures.drawdown_pct,
+                LimitKind::MaxTradesPerDay | LimitKind::MaxTradesPerSymbolPerDay => figures.trades,
+                LimitKind::MaxLossStreak => figures.loss_streak,
+            };
+            if kind == LimitKind::MaxTradesPerSymbolPerDay {
+                views.extend(self.symbol_views(kind, figure));
+            } else {
+                views.push(self.limit_view(kind, None, figure.with(self.day.current(kind, None))));
+            }
+        }
+        views
+    }
+
+    /// One for each symbol that was traded; one of no symbol when there is none.
+    fn symbol_views(&self, kind: LimitKind, figure: Figure) -> Vec<LimitView> {
+        let mut symbols: Vec<_> = self.day.symbols().into_iter().map(|symbol| (self.day.trades_in(&symbol), symbol)).collect();
+        symbols.sort_by(|(one, a), (other, b)| other.cmp(one).then_with(|| a.cmp(b)));
+        if symbols.is_empty() {
+            return vec![self.limit_view(kind, None, figure)];
+        }
+        let nearest = symbols.into_iter().take(MAX_SYMBOLS);
+        nearest.map(|(count, symbol)| self.limit_view(kind, Some(symbol), figure.with(Some(count.into())))).collect()
+    }
+
+    fn limit_view(&self, kind: LimitKind, symbol: Option<CompactString>, figure: Figure) -> LimitView {
+        let limit = self.limits.get(kind);
+        let basis = self.basis_view(figure);
+        let key = Key { kind, symbol };
+        let state = match figure.value {
+            Some(current) if current > limit => Standing::Breached,
+            None => Standing::Unknown,
+            Some(_) if basis.stale => Standing::Unknown,
+            Some(_) if self.monitor.is_near(&key) => Standing::Warning,
+            Some(_) => Standing::Ok,
+        };
+        let number = |value: Option<Decimal>, places: u32| value.map(|value| Number(value.round_dp(places)));
+        LimitView {
+            r#type: kind.breach_type(),
+            field: kind.field(),
+            limit: Number(limit),
+            current: number(figure.value, PLACES),
+            headroom: number(figure.value.map(|current| limit - current), PLACES),
+            utilization_pct: number(figure.value.and_then(|current| percent(current, limit)), 2),
+            unit: kind.unit(),
+            state,
+            symbol: key.symbol,
+            basis,
+        }
+    }
+
+    fn basis_view(&self, figure: Figure) -> BasisView {
+        let age = figure.at.map(|at| self.now.micros().saturating_sub(at).max(0));
+        let limit = i64::try_from(self.stale_after.as_micros()).unwrap_or(i64::MAX);
+        BasisView {
+            source: figure.source,
+            asof: figure.at.map(|at| Timestamp::from_micros(at).to_string()),
+            age_seconds: age.map(|age| Number(Decimal::new(age / 1_000, 3))),
+            stale: age.is_none_or(|age| age > limit),
+        }
+    }
+
+    fn figure_views(&self, figures: &Figures) -> BTreeMap<&'static str, FigureView> {
+        let named = [
+            ("realized_pnl", figures.realized_pnl),
+            ("unrealized_pnl", figures.unrealized_pnl),
+            ("daily_pnl", figures.daily_pnl),
+            ("equity", figures.equity),
+            ("peak_equity", figures.peak_equity),
+            ("trough_equity", figures.trough_equity),
+            ("drawdown_pct", figures.drawdown_pct),
+            ("trades", figures.trades),
+            ("loss_streak", figures.loss_streak),
+        ];
+        let view = |figure: Figure| FigureView {
+            value: figure.value.map(|value| Number(value.round_dp(PLACES))),
+            basis: self.basis_view(figure),
+        };
+        named.into_iter().map(|(name, figure)| (name, view(figure))).collect()
+    }
+
+    fn trading(&self, switch: Switch, limits: &[LimitView]) -> Trading {
+        let mut reasons = Vec::new();
+        if switch.state != TradingState::Active {
+            let state = switch.state.as_str();
+            reasons.push(format!("trading is {state}; an operator must re-arm the kill switch"));
+        }
+        if self.rebuilding {
+            reasons.push("the day's figures are being rebuilt from the journal; wait".to_owned());
+        }
+        if self.partial {
+            reasons
+                .push("the journal no longer has all of the day; raise journal.max_bytes and wait for the next day".to_owned());
+        }
+        let uncounted = self.day.uncounted();
+        if uncounted.beyond_capacity > 0 {
+            let count = uncounted.beyond_capacity;
+            reasons.push(format!("{count} events are of more sources and symbols than are counted; send fewer of them"));
+        }
+        for limit in limits {
+            let of = limit.symbol.as_deref().map_or_else(String::new, |symbol| format!(" of {symbol}"));
+            let field = limit.field;
+            match limit.state {
+                Standing::Breached => {
+                    reasons.push(format!("{field}{of} is breached; close positions, or have the limit changed"))
+                }
+                Standing::Unknown if limit.current.is_none() => {
+                    reasons.push(format!("the figure of {field}{of} is missing; let an engine report it"));
+                }
+                Standing::Unknown => {
+                    reasons.push(format!("the figure of {field}{of} is stale; see that its engine reports again"))
+                }
+                Standing::Ok | Standing::Warning => {}
+            }
+        }
+        Trading {
+            state: switch.state.as_str(),
+            reason: switch.reason,
+            actor: switch.actor,
+            since: switch.since.map(|since| since.to_string()),
+            new_positions_allowed: reasons.is_empty(),
+            reasons,
+        }
+    }
+}
