@@ -27,3 +27,7 @@ clients:
 # the criterion benches of the hot path
 bench:
     cargo bench --bench hot_path
+
+# the whole service under load, beside its baselines; `just bench-load --full` takes about 15 minutes
+bench-load *args:
+    cargo bench --bench load -- {{args}}
