@@ -60,6 +60,8 @@ pub struct EngineRegistry {
     fold: EngineFold,
     /// Announcements on their way, with their ids once they are known.
     announcing: HashMap<EngineName, Option<EventId>>,
+    /// Engines that are silent unless an event up to this one, which is yet to be taken, says otherwise.
+    doubted: HashMap<EngineName, EventId>,
     /// Who waits until an event is taken.
     waiting: Vec<(EventId, oneshot::Sender<()>)>,
     /// The newest event of the time before this start.
@@ -116,6 +118,7 @@ impl EngineRegistry {
             watchers_thread,
             watchers: HashMap::new(),
             announcing: HashMap::new(),
+            doubted: HashMap::new(),
             waiting: Vec::new(),
             until,
         })
@@ -191,12 +194,19 @@ impl EngineRegistry {
         let taken = i64::try_from(cursor.millis()).unwrap_or(i64::MAX).saturating_mul(1_000);
         let horizon = if cursor < newest { now.min(Timestamp::from_micros(taken)) } else { now };
         let stale_after = self.watch.limits.stale_after;
-        let verdict = self.watch.engines.engines.get(name).and_then(|engine| match engine.verdict(now, stale_after)? {
-            Verdict::Stale => engine.verdict(horizon, stale_after).filter(|_| self.patience.is_over(now)),
-            Verdict::Recovered => Some(Verdict::Recovered),
-        });
-        if let Some(verdict) = verdict {
+        let Some((verdict, is_certain)) = self.watch.engines.engines.get(name).and_then(|engine| {
+            let verdict = engine.verdict(now, stale_after)?;
+            Some((verdict, verdict == Verdict::Recovered || engine.verdict(horizon, stale_after) == Some(verdict)))
+        }) else {
+            return;
+        };
+        if verdict == Verdict::Stale && !self.patience.is_over(now) {
+            return;
+        }
+        if is_certain {
             self.announce(name, verdict, ctx);
+        } else {
+            self.doubted.insert(name.clone(), newest);
         }
     }
 
@@ -277,6 +287,10 @@ impl EngineRegistry {
         } else {
             // nobody is told of records that are not complete
             return;
+        }
+        let certain: Vec<_> = self.doubted.extract_if(|_, id| *id <= cursor).map(|(name, _)| name).collect();
+        for name in certain {
+            self.judge(&name, ctx);
         }
         for (_, waiter) in self.waiting.extract_if(.., |(id, _)| *id <= cursor) {
             // a reader that is gone needs no answer

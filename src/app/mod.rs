@@ -5,7 +5,7 @@ mod engines;
 mod risk;
 mod risk_controls;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -123,7 +123,7 @@ struct App {
 
 impl App {
     fn start(config: Config) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(config.http.listen).with_context(|| {
+        let listener = server::listen(config.http.listen).with_context(|| {
             format!("cannot listen on {}; is another service there? try --listen 127.0.0.1:0", config.http.listen)
         })?;
         let address = listener.local_addr()?;

@@ -1,6 +1,6 @@
 //! The HTTP server: actix's, over our own [`Socket`], with one SSE fan-out a worker.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use actix_http::HttpService;
@@ -11,6 +11,7 @@ use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, web};
 use actix_web_lab::middleware::{CatchPanic, PanicReporter};
+use socket2::{Domain, Type};
 
 use super::connection::Socket;
 use super::state::State;
@@ -18,8 +19,21 @@ use super::{host_check, problem, routes};
 use crate::actors::sse_fanout::FanoutHandle;
 use crate::actors::supervision::Panics;
 
-/// Connections that wait to be accepted.
-const BACKLOG: u32 = 4_096;
+/// Connections that wait to be accepted: all dashboards come back at once after a restart. The kernel may allow fewer.
+const BACKLOG: i32 = 4_096;
+
+/// Listens on `address`, with room for many connections that are yet to be accepted.
+///
+/// # Errors
+/// The address is not free, or not this machine's.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // a restart shall not wait for connections of the service before it
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
 
 /// Builds the server on `listener`; each worker gets its fan-out from `fanout`, called on its own thread.
 ///
@@ -34,7 +48,6 @@ pub fn build(
     let builder = Server::build()
         .workers(http.workers)
         .max_concurrent_connections(http.max_connections)
-        .backlog(BACKLOG)
         // the shutdown has its own timeouts, which are shorter
         .shutdown_timeout(http.shutdown_timeout.as_secs() + 60)
         .disable_signals();

@@ -76,6 +76,9 @@ fn stalled_readers_are_closed_while_the_others_notice_nothing_and_memory_comes_b
 
     eventually("the stalled are closed", PATIENT, || app.subscribers() == 1);
     eventually("their sockets too", PATIENT, || app.sockets() == 1);
+    let stats = app.get("/api/telemetry/stats").json();
+    let closed = |reason: &str| stats["dropped"][reason].as_u64().unwrap();
+    assert_eq!(closed("stalled_clients") + closed("slow_clients"), 30, "each is counted: {stats}");
     let least = std::cell::Cell::new(u64::MAX);
     let given_back = || {
         least.set(least.get().min(app.memory()));
@@ -84,6 +87,21 @@ fn stalled_readers_are_closed_while_the_others_notice_nothing_and_memory_comes_b
     eventually(&format!("memory is given back, {before} KiB before, {} at most", app.peak_memory()), PATIENT, given_back);
     drop(stuck);
     app.assert_unhurt();
+}
+
+#[test]
+fn a_reader_whose_socket_takes_nothing_is_counted_as_stalled_and_not_only_gone() {
+    let app = spawn_app(&[("sse.stall_timeout", "2s")]);
+    let stuck = stalled(&app);
+    eventually("it is connected", PATIENT, || app.subscribers() == 1);
+    // in small pieces all along, so that the kernel keeps asking the client for room
+    let batch = vec![json!({"type": "small", "payload": {"pad": "x".repeat(400)}}); 50];
+    eventually("it is closed", PATIENT, || {
+        app.publish_many(&batch);
+        app.subscribers() == 0
+    });
+    assert_eq!(app.get("/api/telemetry/stats").json()["dropped"]["stalled_clients"], 1);
+    drop(stuck);
 }
 
 #[test]

@@ -188,6 +188,21 @@ async fn silence_is_announced_once_within_one_tick_and_so_is_the_return() {
 }
 
 #[actix_web::test]
+async fn silence_that_is_found_while_events_wait_to_be_taken_is_announced_as_soon_as_they_are() {
+    let harbour = Harbour::new(100).await;
+    harbour.pass(Duration::from_secs(20)).await;
+    harbour.beat("quick", r#","status":"running""#).await;
+    harbour.pass(Duration::from_millis(900)).await;
+    harbour.beat("quick", "").await;
+    harbour.pass(STALE_AFTER).await;
+    // more than the ring holds, so that the registry has to ask the journal while the tick at 36 s comes
+    harbour.world.publish(0..500).await;
+    harbour.pass(Duration::from_millis(100)).await;
+    harbour.settle_all().await;
+    assert_eq!(harbour.times("engine_stale").await, [36.0]);
+}
+
+#[actix_web::test]
 async fn a_stopped_engine_is_neither_watched_nor_called_silent_and_is_watched_again_when_it_starts() {
     let harbour = Harbour::new(100).await;
     harbour.beat("fno", r#","status":"running""#).await;
