@@ -52,12 +52,15 @@ const NOTHING: &str = "nothing";
 
 impl Risk {
     pub(super) fn read(r: &mut Reader) -> Self {
-        // the older name of the first limit
-        let is_old = r.names("risk").contains(&LimitKind::MaxDailyLoss.breach_type().to_owned());
+        let has_alias = r.names("risk").contains(&LimitKind::MaxDailyLoss.breach_type().to_owned());
         let limits = Limits::from_fn(|kind| {
-            let key = if kind == LimitKind::MaxDailyLoss && !is_old { "max_daily_loss_abs" } else { kind.breach_type() };
-            let path = format!("risk.{key}");
-            let value = r.decimal(&path, default_limit(kind));
+            let is_first = kind == LimitKind::MaxDailyLoss;
+            let mut path = format!("risk.{}", if is_first { "max_daily_loss_abs" } else { kind.breach_type() });
+            let mut value = r.decimal(&path, default_limit(kind));
+            if is_first && has_alias {
+                path = format!("risk.{}", kind.breach_type());
+                value = r.decimal(&path, value);
+            }
             kind.check(value).unwrap_or_else(|expected| {
                 r.fault(&path, expected);
                 default_limit(kind)
@@ -112,4 +115,26 @@ fn default_limit(kind: LimitKind) -> Decimal {
         LimitKind::MaxTradesPerSymbolPerDay => 5,
         LimitKind::MaxLossStreak => 4,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn daily_loss(yaml: &str, environment: &[(&str, &str)]) -> Result<Decimal, Vec<String>> {
+        let overrides: Vec<_> = environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let mut reader = Reader::new(yaml, &overrides);
+        let risk = Risk::read(&mut reader);
+        reader.finish().map(|()| risk.limits.get(LimitKind::MaxDailyLoss))
+    }
+
+    #[test]
+    fn the_daily_loss_has_two_names_and_the_environment_may_use_either() {
+        let loss = |n: i64| Ok(Decimal::from(n));
+        assert_eq!(daily_loss("risk: {max_daily_loss_abs: 700}", &[]), loss(700));
+        assert_eq!(daily_loss("risk: {max_daily_loss: 600}", &[]), loss(600));
+        assert_eq!(daily_loss("risk: {max_daily_loss_abs: 700}", &[("risk.max_daily_loss", "500")]), loss(500));
+        let faults = daily_loss("risk: {max_daily_loss: -1, max_loss_streak: 1.5}", &[]).expect_err("refused");
+        assert!(faults[0].starts_with("risk.max_daily_loss:") && faults[1].starts_with("risk.max_loss_streak:"), "{faults:?}");
+    }
 }

@@ -27,9 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// more without being seen to.
 const COARSE: i64 = 100_000;
 
-/// Times of one write, by two clocks that agree, are closer than this.
-const CLOSE: Duration = Duration::from_secs(1);
-
 /// All by which the system tells one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {
@@ -51,24 +48,7 @@ pub struct Finding {
     /// The text of a JSON object on one line.
     pub payload: String,
     /// When it was written by its own word, if it has one.
-    pub said: Option<Word>,
-}
-
-/// What content says of its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Word {
-    /// The instant; of a time without an offset as the configured zone has it.
-    pub at: Timestamp,
-    /// The instant of a time without an offset if it were UTC: machines that run engines often are.
-    pub utc: Option<Timestamp>,
-}
-
-impl Word {
-    /// The time as far as a file of `modified` bears it out: nobody writes of what is to come.
-    fn no_later_than(&self, modified: Timestamp) -> Timestamp {
-        let readings = [Some(self.at), self.utc].into_iter().flatten();
-        readings.filter(|at| *at <= modified.after(CLOSE)).max().unwrap_or(self.at).min(modified)
-    }
+    pub said: Option<Timestamp>,
 }
 
 /// What was made of a file's content.
@@ -129,7 +109,7 @@ impl Content {
 pub struct Mark {
     /// What it says.
     pub content: Content,
-    said: Option<Word>,
+    said: Option<Timestamp>,
     modified: Timestamp,
     inode: u64,
 }
@@ -145,8 +125,9 @@ impl Mark {
     fn stamp(&self, old: Option<&Self>) -> Timestamp {
         match (self.said, old.map(|old| old.said)) {
             (None, _) => self.modified,
-            (Some(said), Some(Some(before))) if said.at >= before.at => self.modified,
-            (Some(said), _) => said.no_later_than(self.modified),
+            (Some(said), Some(Some(before))) if said >= before => self.modified,
+            // nobody writes of what is to come
+            (Some(said), _) => said.min(self.modified),
         }
     }
 }

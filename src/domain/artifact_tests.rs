@@ -11,7 +11,7 @@ fn event(payload: &str) -> Reading {
 
 /// Content that says that it was written at `second`.
 fn dated(payload: &str, second: i64) -> Reading {
-    let said = Some(Word { at: Timestamp::from_micros(second * 1_000_000), utc: None });
+    let said = Some(Timestamp::from_micros(second * 1_000_000));
     Reading::Event(Finding { event_type: "engine_heartbeat", payload: payload.to_owned(), said })
 }
 
@@ -68,16 +68,6 @@ fn content_is_as_fresh_as_its_file_only_if_its_own_time_went_on() {
     assert_eq!(published(&mut file, version(900), dated("a", 99)), Some(99), "out of a backup");
     assert_eq!(published(&mut file, version(901), dated("d", 9_999)), Some(901), "a clock that is ahead");
     assert_eq!(published(&mut Artifact::default(), version(500), dated("a", 9_999)), Some(500));
-}
-
-#[test]
-fn a_local_time_is_of_the_configured_zone_or_of_a_machine_that_runs_in_utc() {
-    let at = |second: i64| Timestamp::from_micros(second * 1_000_000);
-    let stamp = |local, utc, modified| Word { at: at(local), utc: Some(at(utc)) }.no_later_than(at(modified));
-    assert_eq!(stamp(1_000, 20_800, 1_001), at(1_000));
-    assert_eq!(stamp(1_000, 20_800, 20_801), at(20_800));
-    assert_eq!(stamp(1_000, 20_800, 90_000), at(20_800), "long ago, either way");
-    assert_eq!(stamp(38_000, 20_000, 20_001), at(20_000), "west of Greenwich");
 }
 
 #[test]

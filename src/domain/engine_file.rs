@@ -8,7 +8,6 @@ use chrono::{LocalResult, NaiveDateTime, TimeZone as _};
 use chrono_tz::Tz;
 use serde_json::value::RawValue;
 
-use super::artifact::Word;
 use super::clock::Timestamp;
 use super::engine::{EngineName, PLIMSOLL, Said, Update};
 use super::envelope::{Rules, say};
@@ -20,8 +19,7 @@ pub const MAX_BYTES: u64 = 1 << 20;
 /// How the file's name goes on behind the engine's.
 pub const SUFFIX: &str = "_engine.json";
 /// The fields that hold times.
-const TIMES: [&str; 2] = ["started_at", LAST_HEARTBEAT];
-const LAST_HEARTBEAT: &str = "last_heartbeat";
+const TIMES: [&str; 2] = ["started_at", "last_heartbeat"];
 /// So many faults of one file are told.
 const MAX_FAULTS: usize = 8;
 
@@ -31,7 +29,7 @@ pub struct EngineFile {
     /// The record.
     pub update: Update,
     /// When it was written by its own word, its `last_heartbeat`.
-    pub said: Option<Word>,
+    pub said: Option<Timestamp>,
     /// The record as it was written, on one line: order, number text and unknown fields are kept, local times are told
     /// in UTC, and `file` is added.
     pub payload: String,
@@ -80,11 +78,7 @@ pub fn parse(file: &str, bytes: &[u8], timezone: Tz, rules: &Rules) -> Result<Op
         let told: Vec<_> = faults.iter().take(MAX_FAULTS).map(|fault| format!("{}: {}", fault.field, fault.message)).collect();
         told.join("; ")
     })?;
-    let written = record.text(LAST_HEARTBEAT);
-    let said = update.last_heartbeat.as_ref().and_then(Said::instant).map(|at| {
-        let utc = written.and_then(|text| utc(&text, Tz::UTC).ok().flatten());
-        Word { at, utc }
-    });
+    let said = update.last_heartbeat.as_ref().and_then(Said::instant);
     Ok(Some(EngineFile { update, said, payload }))
 }
 
@@ -165,8 +159,7 @@ mod tests {
             r#"{"name":"fno","mode":"paper","pid":6837,"status":"stopped","started_at":"2024-08-23T03:44:50.032514Z","last_heartbeat":"2024-08-23T09:59:59.067206Z","loop_tick":375,"universe_size":2,"open_positions":2,"last_error":null,"file":"fno_engine.json"}"#
         );
         let said = file.said.expect("a time");
-        assert_eq!(said.at.to_string(), "2024-08-23T09:59:59.067206Z");
-        assert_eq!(said.utc.map(|at| at.to_string()).as_deref(), Some("2024-08-23T15:29:59.067206Z"));
+        assert_eq!(said.to_string(), "2024-08-23T09:59:59.067206Z");
         let update = file.update;
         assert_eq!((update.mode.as_deref(), update.pid, update.status), (Some("paper"), Some(6837), Some(Status::Stopped)));
         assert_eq!((update.loop_tick, update.universe_size, update.open_positions), (Some(375), Some(2), Some(2)));

@@ -35,14 +35,16 @@ pub(super) fn loss_quantile(days: &mut [f64], confidence: Confidence, rule: Quan
 /// The mean loss in the worst share alpha of the days, the last of them counting with the fraction that is left. Days are at
 /// least one.
 ///
-/// `ES = -q + sum over days below q of (q - day) / (alpha n)`, q the day of rank `floor(alpha n)`: the minimum of R. T.
+/// `ES = -(sum of the floor(alpha n) worst days + (alpha n - floor(alpha n)) q) / (alpha n)`, q the next day: the minimum of R. T.
 /// Rockafellar and S. Uryasev, "Conditional value-at-risk for general loss distributions", Journal of Banking & Finance 26,
 /// 2002, which is exact for a sample and does not depend on the rule of the quantile.
 pub(super) fn tail_mean_loss(days: &mut [f64], confidence: Confidence) -> f64 {
     let share = confidence.share(days.len());
     let at = nth(days, share.whole);
-    let beyond: f64 = days.iter().filter(|day| **day < at).map(|day| at - day).sum();
-    beyond / share.as_f64() - at
+    // the sum of the tail itself: a difference from q would lose the tail's digits where q is much larger
+    let worse: f64 = days.iter().take(share.whole).sum();
+    // rounding shall not make it better than the day that all of them are worse than
+    (-(worse + share.part * at) / share.as_f64()).max(-at)
 }
 
 /// The losses between which the true quantile is with 95 %, whatever the distribution; each bound `None` where the days are
@@ -76,6 +78,13 @@ fn between(days: &mut [f64], position: Share) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tail_mean_keeps_its_digits_beside_huge_gains() {
+        let mut days = vec![1e12; 20];
+        days[7] = -1.234_567_89;
+        assert_eq!(tail_mean_loss(&mut days, of("0.95")), 1.234_567_89);
+    }
 
     fn of(text: &str) -> Confidence {
         Confidence::parse(text).expect(text)
