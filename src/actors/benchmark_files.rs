@@ -9,7 +9,6 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 
 use super::artifact_folder::{Folder, Sight, unreadable};
-use super::daily_files::is_fresh;
 use crate::domain::artifact::{SETTLE, Version};
 use crate::domain::benchmark::Point;
 use crate::domain::benchmark_file::{is_benchmark_file, read};
@@ -119,7 +118,7 @@ impl BenchmarkFiles {
         for _ in 0..TRIES {
             let (path, version) = match self.folder.see(name) {
                 Sight::Gone => return None,
-                Sight::Bad(version, reason) => return Some((Known::bad(version, is_fresh(version, now), reason), false)),
+                Sight::Bad(version, reason) => return Some((Known::bad(version, version.is_fresh(now), reason), false)),
                 Sight::File(path, version) => (path, version),
             };
             if known.as_ref().is_some_and(|known| known.version == version && !known.is_fresh) {
@@ -144,7 +143,7 @@ impl BenchmarkFiles {
         let content = read(name, bytes, self.timezone, grows);
         Known {
             version,
-            is_fresh: grows || is_fresh(version, now),
+            is_fresh: grows || version.is_fresh(now),
             span: content.span(),
             bad_lines: content.bad_lines,
             size: content.points.iter().map(Point::size).sum(),

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::artifact_folder::{Folder, Sight, unreadable};
 use crate::domain::artifact::Version;
-use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::clock::Clock;
 use crate::domain::risk::daily_file::{self, DailyFile, date_of, name_of};
 use crate::domain::risk::daily_series::{Day, Series, Window};
 
@@ -16,8 +16,6 @@ use crate::domain::risk::daily_series::{Day, Series, Window};
 const MAX_ENTRIES: usize = 200_000;
 /// A file that changes while it is read is read so often.
 const TRIES: usize = 3;
-/// Clocks of file systems are coarse: a file changed so shortly before, in microseconds, may change once more unseen.
-const COARSE: i64 = 100_000;
 
 /// The folder.
 #[derive(Debug)]
@@ -64,12 +62,15 @@ impl DailyFiles {
         let before = dates.iter().take(inside).rev().take(if self.cumulative { usize::MAX } else { 0 });
         let mut days: Vec<Day> = Vec::new();
         for date in before {
-            // the newest good one is all that is needed
             if let Some(Ok(file)) = self.day(*date) {
                 days.push((*date, Ok(file)));
-                break;
+                // the newest total, and what was added to it, is all that is needed
+                if !file.is_ours {
+                    break;
+                }
             }
         }
+        days.reverse();
         let wanted = dates.iter().skip(inside).take_while(|date| window.contains(**date));
         days.extend(wanted.filter_map(|date| Some((*date, self.day(*date)?))));
         let mut series = Series::of(days, window, self.cumulative);
@@ -96,7 +97,7 @@ impl DailyFiles {
             match self.folder.read(&path, version) {
                 Ok(bytes) => {
                     let outcome = daily_file::parse(&bytes);
-                    if !is_fresh(version, self.clock.now()) {
+                    if !version.is_fresh(self.clock.now()) {
                         self.known.lock().insert(date, Known { version, outcome: outcome.clone() });
                     }
                     return Some(outcome);
@@ -108,17 +109,10 @@ impl DailyFiles {
     }
 }
 
-/// Whether a file in this version may get another content without being seen to.
-#[must_use]
-pub fn is_fresh(version: Version, now: Timestamp) -> bool {
-    let (seconds, nanos) = version.changed;
-    let changed = seconds.saturating_mul(1_000_000).saturating_add(nanos / 1000);
-    now.micros().saturating_sub(changed) < COARSE
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::clock::Timestamp;
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::Path;
@@ -179,5 +173,26 @@ mod tests {
         }
         let series = files(root.path(), true).series(august(5));
         assert_eq!((series.pnl, series.warnings), (vec![30.0, -40.0], vec![]));
+    }
+
+    #[test]
+    fn days_that_plimsoll_wrote_are_their_own_among_running_totals() {
+        let root = tempfile::tempdir().unwrap();
+        let own = |date: &str, pnl: &str| {
+            let text = format!(r#"{{"overall":{{"net_pnl":{pnl}}},"written_by":"plimsoll"}}"#);
+            fs::write(root.path().join(format!("{date}-metrics.json")), text).unwrap();
+        };
+        put(root.path(), "2024-08-12", "100000");
+        own("2024-08-13", "-400");
+        put(root.path(), "2024-08-14", "\"?\"");
+        own("2024-08-20", "-250");
+        own("2024-08-21", "75");
+        put(root.path(), "2024-08-22", "99500");
+        let window = |days: u32| files(root.path(), true).series(august(days));
+        assert_eq!(window(5).pnl, [-250.0, 75.0, 75.0], "the total before is carried on over our days");
+        assert_eq!(window(2).pnl, [75.0], "over those before the window too");
+        fs::remove_file(root.path().join("2024-08-12-metrics.json")).unwrap();
+        let series = window(30);
+        assert_eq!((series.pnl, series.warnings.len()), (vec![-400.0, -250.0, 75.0], 2), "no total goes before that of the 22nd");
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! Equal questions that wait are one, and an answer is computed once for as long as the files say the same. The files are
 //! looked at anew for every question that was asked after the last look, so nobody sees less than what was on disk when he
-//! asked.
+//! asked. If they say what an answer that is being computed is computed from, whoever asks waits for that answer, and the
+//! thread does not.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use actix::{Actor, Addr, Handler, Message, SyncArbiter, SyncContext};
@@ -20,6 +21,9 @@ use crate::domain::risk::var_answer::{Answer, Asked};
 
 /// The calculator's name in logs and `/health`.
 pub const NAME: &str = "var_calculator";
+
+/// So many may wait for answers, since equal questions take one place in the queue; the next one is told to come back.
+const MOST_ASKERS: usize = 10_000;
 
 /// How much of everything.
 #[derive(Debug, Clone, Copy)]
@@ -72,10 +76,21 @@ struct Flight {
     asked: Asked,
     key: String,
     /// `None` once it is being answered: whoever comes now has to have the files looked at again.
-    askers: Mutex<Option<Vec<oneshot::Sender<Arc<Answer>>>>>,
+    askers: Mutex<Option<Vec<Asker>>>,
     /// Its place in the queue.
     permit: Mutex<Option<OwnedSemaphorePermit>>,
 }
+
+/// Somebody who waits for an answer.
+#[derive(Debug)]
+struct Asker {
+    waits: oneshot::Sender<Arc<Answer>>,
+    /// His place among all who wait.
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A question, and the digest of the series that answers it.
+type Basis = (String, u64);
 
 /// Answers by their question.
 #[derive(Debug)]
@@ -83,48 +98,33 @@ struct Answers {
     most: usize,
     turn: u64,
     by_key: HashMap<String, Remembered>,
+    /// What is being computed, and who came for it since; one a thread at most.
+    computing: HashMap<Basis, Vec<Asker>>,
 }
 
-/// An answer, or the place for one that is being computed.
+/// An answer from the series with this digest.
 #[derive(Debug)]
 struct Remembered {
     digest: u64,
     used: u64,
-    place: Arc<OnceLock<Arc<Answer>>>,
+    answer: Arc<Answer>,
 }
 
 impl Answers {
-    /// The place of the answer to `key` from the series with this digest.
-    fn place(&mut self, key: &str, digest: u64) -> Arc<OnceLock<Arc<Answer>>> {
+    fn recall(&mut self, (key, digest): &Basis) -> Option<Arc<Answer>> {
         self.turn += 1;
-        let turn = self.turn;
-        if let Some(known) = self.by_key.get_mut(key).filter(|known| known.digest == digest) {
-            known.used = turn;
-            return Arc::clone(&known.place);
-        }
-        self.by_key.remove(key);
+        let known = self.by_key.get_mut(key).filter(|known| known.digest == *digest)?;
+        known.used = self.turn;
+        Some(Arc::clone(&known.answer))
+    }
+
+    fn remember(&mut self, (key, digest): Basis, answer: Arc<Answer>) {
+        self.by_key.remove(&key);
         if self.by_key.len() >= self.most {
             let oldest = self.by_key.iter().min_by_key(|(_, known)| known.used).map(|(key, _)| key.clone());
             oldest.and_then(|oldest| self.by_key.remove(&oldest));
         }
-        let place = Arc::<OnceLock<_>>::default();
-        self.by_key.insert(key.to_owned(), Remembered { digest, used: turn, place: Arc::clone(&place) });
-        place
-    }
-}
-
-impl Desk {
-    fn answer(&self, flight: &Flight) -> Arc<Answer> {
-        let series = self.files.series(flight.asked.days);
-        let place = self.answers.lock().place(&flight.key, series.digest());
-        let mut counter = &self.counters.recalled;
-        // another thread that computes the same is waited for
-        let answer = place.get_or_init(|| {
-            counter = &self.counters.computed;
-            Arc::new(flight.asked.answer(series))
-        });
-        counter.fetch_add(1, Ordering::Relaxed);
-        Arc::clone(answer)
+        self.by_key.insert(key, Remembered { digest, used: self.turn, answer });
     }
 }
 
@@ -132,6 +132,39 @@ impl Desk {
 pub struct VarCalculator {
     desk: Arc<Desk>,
     panics: Panics,
+}
+
+impl VarCalculator {
+    /// The answer for `askers`, and for those who came for it meanwhile. `None` if there is none, or if another thread is
+    /// computing it, which `askers` are left to then.
+    fn answer(&self, flight: &Flight, askers: &mut Vec<Asker>) -> Option<Arc<Answer>> {
+        let Desk { files, answers, counters, .. } = &*self.desk;
+        let read = self.panics.guard(NAME, || {
+            let series = files.series(flight.asked.days);
+            ((flight.key.clone(), series.digest()), series)
+        });
+        let (basis, series) = read.ok()?;
+        {
+            let mut answers = answers.lock();
+            if let Some(answer) = answers.recall(&basis) {
+                counters.recalled.fetch_add(1, Ordering::Relaxed);
+                return Some(answer);
+            }
+            if let Some(others) = answers.computing.get_mut(&basis) {
+                counters.joined.fetch_add(1, Ordering::Relaxed);
+                others.append(askers);
+                return None;
+            }
+            answers.computing.insert(basis.clone(), Vec::new());
+        }
+        let computed = self.panics.guard(NAME, || Arc::new(flight.asked.answer(series)));
+        let mut answers = answers.lock();
+        askers.extend(answers.computing.remove(&basis).into_iter().flatten());
+        let answer = computed.ok()?;
+        counters.computed.fetch_add(1, Ordering::Relaxed);
+        answers.remember(basis, Arc::clone(&answer));
+        Some(answer)
+    }
 }
 
 /// Answer this.
@@ -149,18 +182,18 @@ impl Handler<Compute> for VarCalculator {
     fn handle(&mut self, Compute(flight): Compute, _: &mut Self::Context) {
         self.desk.waiting.lock().retain(|_, waiting| !std::ptr::eq(waiting.as_ptr(), Arc::as_ptr(&flight)));
         let mut askers = flight.askers.lock().take().unwrap_or_default();
-        askers.retain(|asker| !asker.is_closed());
+        askers.retain(|asker| !asker.waits.is_closed());
         if askers.is_empty() {
             self.desk.counters.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let answer = self.panics.guard(NAME, || self.desk.answer(&flight));
+        let answer = self.answer(&flight, &mut askers);
         // whoever has the answer may ask again
         drop(flight.permit.lock().take());
-        if let Ok(answer) = answer {
+        if let Some(answer) = answer {
             for asker in askers {
                 // one who is gone needs no answer
-                let _ = asker.send(Arc::clone(&answer));
+                let _ = asker.waits.send(Arc::clone(&answer));
             }
         }
     }
@@ -171,6 +204,7 @@ impl Handler<Compute> for VarCalculator {
 pub struct VarCalculatorHandle {
     pool: Addr<VarCalculator>,
     admission: Admission,
+    askers: Admission,
     desk: Arc<Desk>,
 }
 
@@ -178,7 +212,7 @@ impl VarCalculatorHandle {
     /// Starts the threads.
     #[must_use]
     pub fn start(settings: Settings, files: DailyFiles, panics: Panics) -> Self {
-        let answers = Answers { most: settings.cache, turn: 0, by_key: HashMap::new() };
+        let answers = Answers { most: settings.cache, turn: 0, by_key: HashMap::new(), computing: HashMap::new() };
         let answers = Mutex::new(answers);
         let desk = Arc::new(Desk { files, waiting: Mutex::default(), answers, counters: VarCounters::default() });
         let pool = {
@@ -187,7 +221,7 @@ impl VarCalculatorHandle {
         };
         // those that are being answered have their permits too
         let admission = Admission::new(settings.queue + settings.threads, Duration::ZERO);
-        Self { pool, admission, desk }
+        Self { pool, admission, askers: Admission::new(MOST_ASKERS, Duration::ZERO), desk }
     }
 
     /// The answer to `asked`, from the files as they are now.
@@ -200,7 +234,8 @@ impl VarCalculatorHandle {
     }
 
     fn join(&self, asked: Asked) -> Result<oneshot::Receiver<Arc<Answer>>, Full> {
-        let (asker, answered) = oneshot::channel();
+        let (waits, answered) = oneshot::channel();
+        let asker = Asker { waits, _permit: self.askers.try_enter(1)? };
         let key = asked.key();
         let mut waiting = self.desk.waiting.lock();
         if let Some(flight) = waiting.get(&key).and_then(Weak::upgrade)
@@ -224,9 +259,72 @@ impl VarCalculatorHandle {
         &self.admission
     }
 
+    /// Those who were refused because the queue was full, or because too many waited for answers.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.admission.refused() + self.askers.refused()
+    }
+
     /// The counts.
     #[must_use]
     pub fn counters(&self) -> &VarCounters {
         &self.desk.counters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actors::artifact_folder::Folder;
+    use crate::domain::clock::{Clock, Timestamp};
+    use crate::domain::risk::daily_file::date;
+    use crate::domain::risk::daily_series::Window;
+    use crate::domain::risk::var::{Confidence, Horizon, Method, Quantile, Question};
+
+    fn asked(days: u32) -> Asked {
+        let confidence = Confidence::parse("0.95").expect("a confidence");
+        let horizon = Horizon { days: 1, drift: false };
+        let question = Question { confidence, method: Method::Historical, quantile: Quantile::Order, horizon };
+        Asked { days: Window::ending(date("2024-08-23").expect("a date"), days), question, backtest: None }
+    }
+
+    /// A calculator with one thread.
+    fn calculator(folder: &tempfile::TempDir) -> VarCalculatorHandle {
+        let folder = Folder::new(folder.path().to_owned(), 1 << 20);
+        let files = DailyFiles::new(folder, false, Clock::new(|| Timestamp::from_micros(0)));
+        VarCalculatorHandle::start(Settings { threads: 1, queue: 10, cache: 10 }, files, Panics::default())
+    }
+
+    #[actix_web::test]
+    async fn who_asks_for_what_is_being_computed_waits_for_it_and_the_thread_does_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let calculator = calculator(&folder);
+        // as if another thread were at it
+        let basis = (asked(30).key(), calculator.desk.files.series(asked(30).days).digest());
+        calculator.desk.answers.lock().computing.insert(basis.clone(), Vec::new());
+        let late = [calculator.join(asked(30)).expect("room"), calculator.join(asked(30)).expect("room")];
+        let answer = calculator.ask(asked(31)).await.expect("answered");
+        assert_eq!(calculator.admission().used(), 0, "they have no place in the queue any more");
+        let waiting = calculator.desk.answers.lock().computing.remove(&basis).expect("computing");
+        assert_eq!(waiting.len(), 2);
+        for asker in waiting {
+            asker.waits.send(Arc::clone(&answer)).expect("somebody waits");
+        }
+        for answered in late {
+            assert!(Arc::ptr_eq(&answered.await.expect("answered"), &answer));
+        }
+    }
+
+    #[actix_web::test]
+    async fn those_who_join_an_equal_question_are_bounded_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let calculator = calculator(&folder);
+        let basis = (asked(30).key(), calculator.desk.files.series(asked(30).days).digest());
+        calculator.desk.answers.lock().computing.insert(basis.clone(), Vec::new());
+        let mut waiting = Vec::new();
+        while let Ok(answered) = calculator.join(asked(30)) {
+            waiting.push(answered);
+        }
+        assert_eq!((waiting.len(), calculator.refused()), (MOST_ASKERS, 1));
     }
 }

@@ -2,6 +2,7 @@
 
 use actix::Arbiter;
 
+use super::risk::session;
 use crate::actors::admission::Admission;
 use crate::actors::artifact_folder::Folder;
 use crate::actors::benchmark_files;
@@ -29,7 +30,7 @@ pub(super) struct Analytics {
 
 /// Starts the VaR calculator on threads of its own, and the benchmark recorder on `thread`, which may wait for the disk.
 pub(super) fn start(config: &Config, thread: &Arbiter, clock: &Clock, panics: &Panics) -> Analytics {
-    let session = Session::new(config.session.timezone, config.session.roll_time);
+    let session = session(config);
     let daily = Folder::new(config.artifacts.join("analytics").join("daily"), daily_file::MAX_BYTES);
     let daily = DailyFiles::new(daily, config.risk.cumulative_daily_metrics, clock.clone());
     let settings =

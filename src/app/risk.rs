@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::id::EventId;
 use crate::domain::risk::breach::Band;
+use crate::domain::risk::daily_file::date_of;
 use crate::domain::risk::evaluation::{Evaluation, Settings};
 use crate::domain::risk::limits::Limits;
 use crate::domain::risk::session::Session;
@@ -121,7 +122,7 @@ fn first_instant(session: &Session, newest: Option<NaiveDate>, now: Timestamp) -
 /// The newest day that has a file in `folder`.
 fn newest_file(folder: &Path) -> Option<NaiveDate> {
     let names = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.file_name());
-    names.filter_map(|name| name.to_str()?.strip_suffix("-metrics.json")?.parse().ok()).max()
+    names.filter_map(|name| date_of(name.to_str()?)).max()
 }
 
 #[cfg(test)]
@@ -141,5 +142,17 @@ mod tests {
         assert_eq!(since(Some("2025-11-17")), "2025-11-17", "yesterday's breaches may still have to be ended");
         assert_eq!(since(Some("2025-12-01")), "2025-11-17");
         assert_eq!(since(Some("2024-01-01")), "2025-11-11");
+    }
+
+    #[test]
+    fn only_a_days_file_tells_of_a_day() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in
+            ["2025-11-13-metrics.json", "2026-1-2-metrics.json", "+2026-01-02-metrics.json", "2026-01-02-metrics.json.new"]
+        {
+            std::fs::write(folder.path().join(name), "{}").expect("written");
+        }
+        assert_eq!(newest_file(folder.path()).map(|day| day.to_string()).as_deref(), Some("2025-11-13"));
+        assert_eq!(newest_file(&folder.path().join("nowhere")), None);
     }
 }

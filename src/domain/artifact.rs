@@ -40,6 +40,16 @@ pub struct Version {
     pub inode: u64,
 }
 
+impl Version {
+    /// Whether the file may get another content without being seen to.
+    #[must_use]
+    pub fn is_fresh(self, now: Timestamp) -> bool {
+        let (seconds, nanos) = self.changed;
+        let changed = seconds.saturating_mul(1_000_000).saturating_add(nanos / 1000);
+        now.micros().saturating_sub(changed) < COARSE
+    }
+}
+
 /// An event that a file is to become.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {

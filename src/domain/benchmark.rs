@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use chrono::{LocalResult, NaiveDateTime, TimeZone as _};
 use chrono_tz::Tz;
 use serde::de::IgnoredAny;
 
@@ -128,15 +127,7 @@ fn instant(text: Option<Cow<'_, str>>, timezone: Tz) -> Result<Timestamp, String
     if let Ok(time) = Timestamp::parse(&text) {
         return Ok(time);
     }
-    let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"];
-    let local = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(&text, form).ok()).ok_or(EXPECTED)?;
-    let micros = match timezone.from_local_datetime(&local) {
-        // where a clock was set back the earlier one is as good as the later one
-        LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => time.timestamp_micros(),
-        LocalResult::None => return Err(format!("there is no such time in {timezone}, whose clocks were set ahead")),
-    };
-    let time = Timestamp::from_micros(micros);
-    if time.micros() == micros { Ok(time) } else { Err(EXPECTED.to_owned()) }
+    Timestamp::parse_local(&text, timezone)?.ok_or_else(|| EXPECTED.to_owned())
 }
 
 #[cfg(test)]

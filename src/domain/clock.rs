@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
+use chrono::{DateTime, Datelike, LocalResult, NaiveDateTime, SecondsFormat, TimeZone as _, Timelike, Utc};
+use chrono_tz::Tz;
 
 /// An instant in UTC with microseconds; written as RFC 3339 with `Z`.
 ///
@@ -52,6 +53,32 @@ impl Timestamp {
         let parsed = DateTime::parse_from_rfc3339(text).map_err(|_| EXPECTED)?;
         let micros = parsed.timestamp_micros();
         if RANGE.contains(&micros) { Ok(Self(micros)) } else { Err(EXPECTED) }
+    }
+
+    /// Reads an ISO 8601 time without an offset as one of `timezone`; `None` for any other text. Of a time that came twice,
+    /// where a clock was set back, it is the first.
+    ///
+    /// # Errors
+    /// There was no such time in `timezone`.
+    ///
+    /// ```
+    /// use plimsoll::domain::clock::Timestamp;
+    /// let read = |text: &str| Timestamp::parse_local(text, chrono_tz::Europe::Berlin);
+    /// assert_eq!(read("2024-10-27 02:30:00"), Timestamp::parse("2024-10-27T00:30:00Z").map(Some).map_err(str::to_owned));
+    /// assert_eq!(read("2024-10-27T02:30:00Z"), Ok(None));
+    /// assert!(read("2024-03-31T02:30:00").is_err(), "the clocks went from 02:00 to 03:00");
+    /// ```
+    pub fn parse_local(text: &str, timezone: Tz) -> Result<Option<Self>, String> {
+        let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"];
+        let local = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
+        let Some(local) = local else { return Ok(None) };
+        match timezone.from_local_datetime(&local) {
+            LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => {
+                let micros = time.timestamp_micros();
+                Ok(RANGE.contains(&micros).then_some(Self(micros)))
+            }
+            LocalResult::None => Err(format!("there is no such time in {timezone}, whose clocks were set ahead")),
+        }
     }
 
     /// Appends the 27 characters of the RFC 3339 form to `out`.
@@ -128,6 +155,13 @@ mod tests {
         fn a_written_time_reads_back(micros in 0..*RANGE.end()) {
             let time = Timestamp::from_micros(micros);
             prop_assert_eq!(Timestamp::parse(&time.to_string()), Ok(time));
+        }
+    }
+
+    #[test]
+    fn a_local_time_that_no_rfc_3339_time_is_equal_to_is_none() {
+        for text in ["+10000-06-01T00:00:00", "0000-01-01T00:00:00", "-0001-06-01T00:00:00", "2024-08-05", "2024-08-05T09:19"] {
+            assert_eq!(Timestamp::parse_local(text, chrono_tz::Asia::Kolkata), Ok(None), "{text}");
         }
     }
 

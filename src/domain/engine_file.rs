@@ -4,13 +4,11 @@
 
 use std::fmt::Write as _;
 
-use chrono::{LocalResult, NaiveDateTime, TimeZone as _};
 use chrono_tz::Tz;
-use serde_json::value::RawValue;
 
 use super::clock::Timestamp;
 use super::engine::{EngineName, PLIMSOLL, Said, Update};
-use super::envelope::{Rules, say};
+use super::envelope::Rules;
 use super::payload::{Payload, unquote};
 
 /// The largest file that is read, in bytes.
@@ -56,17 +54,7 @@ pub fn is_engine_file(file: &str) -> bool {
 pub fn parse(file: &str, bytes: &[u8], timezone: Tz, rules: &Rules) -> Result<Option<EngineFile>, String> {
     let stem = file.strip_suffix(SUFFIX).unwrap_or(file);
     let name = EngineName::parse(stem).map_err(|expected| format!("the name before {SUFFIX} {expected}"))?;
-    let text = std::str::from_utf8(bytes).map_err(|error| format!("is not UTF-8: bad byte at {}", error.valid_up_to()))?;
-    // some editors mark their UTF-8
-    let text = text.trim_start_matches('\u{feff}').trim();
-    if text.is_empty() {
-        return Err("is empty".to_owned());
-    }
-    let json = serde_json::from_str::<&RawValue>(text).map_err(|error| say(&error))?.get();
-    if !json.starts_with('{') {
-        return Err("must be an object".to_owned());
-    }
-    let record = Payload::inspect(json, rules.max_depth)?;
+    let record = Payload::of_file(bytes, rules.max_depth)?;
     if record.text("written_by").as_deref() == Some(PLIMSOLL) {
         return Ok(None);
     }
@@ -94,8 +82,9 @@ fn payload(file: &str, name: &str, record: &Payload<'_>, timezone: Tz) -> Result
             continue;
         }
         let text = if TIMES.contains(&key) { unquote(raw) } else { None };
-        let utc = text.map(|text| utc(&text, timezone).map_err(|reason| format!("{key}: {reason}"))).transpose()?.flatten();
-        match utc {
+        // what is no time is judged with the other fields
+        let local = text.map_or(Ok(None), |text| Timestamp::parse_local(&text, timezone));
+        match local.map_err(|reason| format!("{key}: {reason}"))? {
             Some(time) => push(&mut out, key, &quote(&time.to_string())),
             None => push(&mut out, key, raw),
         }
@@ -117,17 +106,6 @@ fn push(out: &mut String, key: &str, raw: &str) {
 fn quote(text: &str) -> String {
     // a str always has a JSON form
     serde_json::to_string(text).unwrap_or_default()
-}
-
-/// The instant of a local time; `None` when `text` is none, which others judge.
-fn utc(text: &str, timezone: Tz) -> Result<Option<Timestamp>, String> {
-    let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"];
-    let Some(local) = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()) else { return Ok(None) };
-    match timezone.from_local_datetime(&local) {
-        // where a clock was set back the earlier one is as good as the later one
-        LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Ok(Some(Timestamp::from_micros(time.timestamp_micros()))),
-        LocalResult::None => Err(format!("there is no such time in {timezone}, whose clocks were set ahead")),
-    }
 }
 
 #[cfg(test)]

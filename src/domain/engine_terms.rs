@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::NaiveDateTime;
+use chrono_tz::Tz;
 use compact_str::CompactString;
 use serde::{Serialize, Serializer};
 
@@ -193,10 +193,8 @@ impl Said {
         if let Ok(wall) = Timestamp::parse(text) {
             return Ok(Self { text: wall.to_string().into(), wall, has_offset: true });
         }
-        let naive = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"];
-        let naive = naive.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
-        let naive = naive.ok_or("must be an ISO 8601 time such as 2025-11-18T07:55:41.345678Z")?;
-        let wall = Timestamp::from_micros(naive.and_utc().timestamp_micros());
+        let wall = Timestamp::parse_local(text, Tz::UTC).ok().flatten();
+        let wall = wall.ok_or("must be an ISO 8601 time such as 2025-11-18T07:55:41.345678Z")?;
         Ok(Self { text: text.into(), wall, has_offset: false })
     }
 

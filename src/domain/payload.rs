@@ -3,6 +3,10 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use serde_json::value::RawValue;
+
+use super::envelope::say;
+
 /// The top-level fields of a payload object, as raw JSON text.
 #[derive(Debug, Default)]
 pub struct Payload<'a> {
@@ -25,6 +29,26 @@ impl<'a> Payload<'a> {
     #[must_use]
     pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         unquote(self.get(name)?)
+    }
+
+    /// The object that a file holds. A byte order mark, by which some editors mark their UTF-8, is no part of it.
+    ///
+    /// # Errors
+    /// A sentence for the operator: why it is no object, or those of [`Payload::inspect`].
+    ///
+    /// ```
+    /// use plimsoll::domain::payload::Payload;
+    /// let file = Payload::of_file(b"\xef\xbb\xbf{\"pnl\": -12.50}\n", 8).expect("an object");
+    /// assert_eq!(file.get("pnl"), Some("-12.50"));
+    /// ```
+    pub fn of_file(bytes: &'a [u8], max_depth: usize) -> Result<Self, String> {
+        let text = std::str::from_utf8(bytes).map_err(|error| format!("is not UTF-8: bad byte at {}", error.valid_up_to()))?;
+        let text = text.trim_start_matches('\u{feff}').trim();
+        if text.is_empty() {
+            return Err("is empty".to_owned());
+        }
+        let json = serde_json::from_str::<&RawValue>(text).map_err(|error| say(&error))?.get();
+        if json.starts_with('{') { Self::inspect(json, max_depth) } else { Err("must be an object".to_owned()) }
     }
 
     /// Walks `json`, the text of an object that a JSON parser has accepted.

@@ -166,7 +166,7 @@ fn var(state: &State) -> Value {
         "status": "ok",
         "queue": queue.used(),
         "queue_capacity": queue.capacity(),
-        "refused": queue.refused(),
+        "refused": state.var.refused(),
         "computed": count(&counters.computed),
         "recalled": count(&counters.recalled),
         "joined": count(&counters.joined),

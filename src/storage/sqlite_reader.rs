@@ -309,6 +309,8 @@ fn search_by_type(connection: &Connection, range: &Range, patience: Instant) -> 
         };
     }
     merged.ids.sort_unstable();
+    // a type may be named twice
+    merged.ids.dedup();
     if range.newest_first {
         merged.ids.reverse();
     }

@@ -43,6 +43,24 @@ fn named(event_id: &str, source: &str) -> Header {
     }
 }
 
+#[test]
+fn a_type_that_is_named_twice_is_found_once() {
+    let place = memory();
+    let mut log = opened(&place, Durability::Memory).log;
+    log.append(&[event(1, named("1", "fno"))]).expect("appended");
+    let filter = Filter { event_types: vec!["a".into(), "a".into()], ..Filter::default() };
+    let range = Range {
+        after: EventId::ZERO,
+        until: EventId::MAX,
+        filter,
+        newest_first: true,
+        limit: 10,
+        max_bytes: usize::MAX,
+        ids_only: false,
+    };
+    assert_eq!(reader(&place).page(&range).expect("a page").events.len(), 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

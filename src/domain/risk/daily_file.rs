@@ -1,12 +1,10 @@
 //! One day's P&L as engines, and Plimsoll itself, leave it in `YYYY-MM-DD-metrics.json`.
 
-use std::str::FromStr as _;
-
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
-use serde::de::IgnoredAny;
 
-use crate::domain::envelope::say;
+use super::money::amount;
+use crate::domain::engine::PLIMSOLL;
 use crate::domain::payload::Payload;
 
 /// The largest file that is read, in bytes.
@@ -20,10 +18,12 @@ const MAX_DEPTH: usize = 64;
 /// What a day's file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DailyFile {
-    /// `overall.net_pnl`, else `equity.realized_pnl`, in the account's currency.
+    /// `overall.net_pnl`, else `equity.realized_pnl`, in the account's currency, to 12 places.
     pub pnl: Decimal,
     /// `equity.starting_capital`, if it is a number above 0.
     pub starting_capital: Option<Decimal>,
+    /// Whether Plimsoll wrote it: then it is the day's own P&L, also where engines write running totals.
+    pub is_ours: bool,
 }
 
 /// The date of a day's file; `None` for any other name.
@@ -63,9 +63,7 @@ pub fn date(text: &str) -> Option<NaiveDate> {
 /// # Errors
 /// A sentence for the operator: why no P&L can be taken from it.
 pub fn parse(bytes: &[u8]) -> Result<DailyFile, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?.trim_start_matches('\u{feff}').trim();
-    serde_json::from_str::<IgnoredAny>(text).map_err(|error| say(&error))?;
-    let file = object(text)?;
+    let file = Payload::of_file(bytes, MAX_DEPTH)?;
     let part = |name: &str| match file.get(name).filter(|raw| *raw != "null") {
         Some(raw) => object(raw).map_err(|reason| format!("{name} {reason}")),
         None => Ok(Payload::default()),
@@ -80,6 +78,7 @@ pub fn parse(bytes: &[u8]) -> Result<DailyFile, String> {
     Ok(DailyFile {
         pnl: pnl.ok_or("has neither overall.net_pnl nor equity.realized_pnl")?,
         starting_capital: starting_capital.filter(|capital| *capital > Decimal::ZERO),
+        is_ours: file.text("written_by").as_deref() == Some(PLIMSOLL),
     })
 }
 
@@ -89,11 +88,7 @@ fn object(raw: &str) -> Result<Payload<'_>, String> {
 
 fn number(part: &Payload<'_>, of: &str, name: &str) -> Result<Option<Decimal>, String> {
     let Some(raw) = part.get(name).filter(|raw| *raw != "null") else { return Ok(None) };
-    if !raw.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
-        return Err(format!("{of}.{name} is not a number"));
-    }
-    let exact = Decimal::from_str(raw).or_else(|_| Decimal::from_scientific(raw));
-    exact.map(Some).map_err(|_| format!("{of}.{name} is too large or too small for an amount of money"))
+    amount(raw).map(Some).ok_or_else(|| format!("{of}.{name} is not a number of at most 10^15"))
 }
 
 #[cfg(test)]
@@ -106,15 +101,16 @@ mod tests {
     }
 
     #[test]
-    fn the_net_pnl_is_taken_else_the_realized_one_digit_by_digit() {
+    fn the_net_pnl_is_taken_else_the_realized_one() {
         let both = r#"{"asof":"2024-04-01T15:29:59","equity":{"starting_capital":5000000.0,"realized_pnl":1},"overall":{"net_pnl":929.4999999995925}}"#;
         let file = parse(both.as_bytes()).expect("good");
         assert_eq!(
             (file.pnl.to_string(), file.starting_capital),
-            ("929.4999999995925".to_owned(), Some(Decimal::from(5_000_000)))
+            ("929.499999999592".to_owned(), Some(Decimal::from(5_000_000)))
         );
-        assert_eq!(pnl(r#"{"equity":{"realized_pnl":-12.50},"overall":{"net_pnl":null}}"#), Ok("-12.50".to_owned()));
+        assert_eq!(pnl(r#"{"equity":{"realized_pnl":-12.50},"overall":{"net_pnl":null}}"#), Ok("-12.5".to_owned()));
         assert_eq!(pnl(r#"{"overall":{"net_pnl":-1.5E3}}"#), Ok("-1500".to_owned()));
+        assert_eq!(pnl(r#"{"overall":{"net_pnl":1e-30}}"#), Ok("0".to_owned()), "what a sum of floats leaves");
         assert_eq!(pnl("\u{feff}{\"overall\":{\"net_pnl\":0}}\n"), Ok("0".to_owned()));
     }
 
@@ -129,10 +125,10 @@ mod tests {
     #[test]
     fn a_file_without_a_usable_pnl_says_why() {
         for (text, reason) in [
-            ("", "EOF"),
+            ("", "is empty"),
             ("{\"overall\":{\"net_pnl\":1}", "EOF"),
-            ("[]", "not an object"),
-            ("7", "not an object"),
+            ("[]", "must be an object"),
+            ("7", "must be an object"),
             ("{}", "neither"),
             (r#"{"net_pnl":5}"#, "neither"),
             (r#"{"overall":[5]}"#, "overall is not an object"),
@@ -142,7 +138,7 @@ mod tests {
             (r#"{"overall":{"net_pnl":NaN}}"#, ""),
             (r#"{"overall":{"net_pnl":-Infinity}}"#, ""),
             (r#"{"overall":{"net_pnl":1e999}}"#, ""),
-            (r#"{"overall":{"net_pnl":1e300}}"#, "too large"),
+            (r#"{"overall":{"net_pnl":1e300}}"#, "10^15"),
             (r#"{"overall":{"net_pnl":1,"net_pnl":2}}"#, "repeated"),
         ] {
             let fault = pnl(text).expect_err(text);
@@ -173,9 +169,9 @@ mod tests {
         }
 
         #[test]
-        fn what_a_float_says_is_what_is_read(value in -1e15..1e15_f64) {
+        fn what_a_float_says_is_what_is_read_to_twelve_places(value in -1e15..1e15_f64) {
             let read = pnl(&format!(r#"{{"overall":{{"net_pnl":{value:?}}}}}"#)).expect("a number");
-            prop_assert_eq!(read.parse::<f64>().expect("a number"), value);
+            prop_assert!((read.parse::<f64>().expect("a number") - value).abs() <= 1e-12);
         }
     }
 }

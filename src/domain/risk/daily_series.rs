@@ -64,11 +64,12 @@ pub struct Series {
 impl Series {
     /// The series of the days in `window`. `days` are oldest first and may begin before the window, which only matters
     /// where the files hold running totals (`cumulative`): then an observation is the difference to the last good file
-    /// before it, so a gap's P&L is that of the first day behind the gap, and a first file of all gives none.
+    /// before it, so a gap's P&L is that of the first day behind the gap, and a first file of all gives none. Plimsoll's own
+    /// files are their day's in every case; they carry the total before them on.
     #[must_use]
     pub fn of(days: Vec<Day>, window: Window, cumulative: bool) -> Self {
         let mut series = Self::default();
-        let (mut left_out, mut total_before) = (0_usize, None);
+        let (mut left_out, mut total) = (0_usize, None::<Decimal>);
         for (date, outcome) in days {
             let is_inside = window.contains(date);
             let file = match outcome {
@@ -82,12 +83,13 @@ impl Series {
                     continue;
                 }
             };
-            let before = total_before.replace(file.pnl);
+            let before = total;
+            total = if file.is_ours { before.and_then(|total| total.checked_add(file.pnl)) } else { Some(file.pnl) };
             if !is_inside {
                 continue;
             }
             series.starting_capital = file.starting_capital.or(series.starting_capital);
-            let pnl = match (cumulative, before) {
+            let pnl = match (cumulative && !file.is_ours, before) {
                 (false, _) => Some(file.pnl),
                 (true, Some(before)) => file.pnl.checked_sub(before),
                 (true, None) => {
@@ -130,7 +132,7 @@ mod tests {
     }
 
     fn good(day: u32, cents: i64) -> Day {
-        (date(day), Ok(DailyFile { pnl: Decimal::new(cents, 2), starting_capital: Some(Decimal::from(day)) }))
+        (date(day), Ok(DailyFile { pnl: Decimal::new(cents, 2), starting_capital: Some(Decimal::from(day)), is_ours: false }))
     }
 
     #[test]

@@ -24,12 +24,6 @@ struct DayFile {
     written_by: &'static str,
 }
 
-/// What begins the name of a file: its day.
-#[must_use]
-pub fn name(day: chrono::NaiveDate) -> String {
-    format!("{day}-metrics.json")
-}
-
 /// The file's text for the day in `state`, which is over; `None` when nothing was traded.
 #[must_use]
 pub fn text(state: &DayState) -> Option<String> {
@@ -88,4 +82,28 @@ fn symbol_results(tally: &Tally) -> BTreeMap<&'static str, Number> {
     let mut all = BTreeMap::from(results(tally));
     all.extend([("trades", tally.count.into()), ("net_pnl", Number(tally.net()))]);
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::envelope::{Rules as Envelope, parse};
+    use crate::domain::id::EventId;
+    use crate::domain::risk::daily_file;
+    use crate::domain::risk::session::Session;
+    use crate::domain::risk::state::Rules;
+
+    #[test]
+    fn what_is_written_is_read_back_as_the_days_own() {
+        let now = Timestamp::parse("2025-11-18T06:00:00Z").expect("a time");
+        let day = Session::new(chrono_tz::Tz::UTC, chrono::NaiveTime::MIN).day_of(now);
+        let mut state = DayState::new(day, Rules { include_unrealized: true, starting_capital: Some(5_000_000.into()) });
+        assert_eq!(text(&state), None, "nothing was traded");
+        let rules = Envelope { max_event_bytes: 1 << 10, max_depth: 8, accept_unknown_types: true };
+        let json = br#"{"type":"performance_update","source":"fno","payload":{"metrics":{"realized_pnl":-929.4999999995}}}"#;
+        state.apply(&parse(json, &rules, now).expect("valid").stamp(EventId::first_at(now)));
+        let file = daily_file::parse(text(&state).expect("a file").as_bytes()).expect("readable");
+        assert_eq!((file.pnl.to_string().as_str(), file.starting_capital), ("-929.4999999995", Some(5_000_000.into())));
+        assert!(file.is_ours);
+    }
 }

@@ -7,13 +7,13 @@ use rust_decimal::Decimal;
 
 use super::announce::{Announced, Announcement};
 use super::breach::{Band, Breach, Finding, Key, Moment, Monitor};
-use super::day_file;
 use super::fact::{Fact, Heard, RUNTIME_METRICS};
 use super::kill_switch::TradingState;
 use super::limits::{LimitKind, Limits};
 use super::session::Session;
 use super::state::{DayState, Rules, Touched, arrival_of};
 use super::status::{EngineKill, View};
+use super::{daily_file, day_file};
 use crate::domain::clock::Timestamp;
 use crate::domain::engine::PLIMSOLL;
 use crate::domain::event::Event;
@@ -166,7 +166,7 @@ impl Evaluation {
         let mut effects = self.effects(findings);
         // half a day's figures are nobody's figures
         if let (false, Some(text)) = (is_partial, day_file::text(&over)) {
-            effects.push(Effect::WriteDay { name: day_file::name(over.day().date), text });
+            effects.push(Effect::WriteDay { name: daily_file::name_of(over.day().date), text });
         }
         effects
     }

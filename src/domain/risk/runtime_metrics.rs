@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{NaiveDateTime, TimeZone as _};
 use compact_str::CompactString;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -17,7 +16,6 @@ use super::equity::Series;
 use super::money::{Number, amount, percent};
 use super::session::Session;
 use crate::domain::clock::Timestamp;
-use crate::domain::envelope::say;
 use crate::domain::payload::{Payload, unquote};
 
 /// The file's name.
@@ -70,16 +68,7 @@ const FIGURES: [&str; 7] =
 /// assert!(payload.contains(r#""realized_pnl":-1514.75"#) && payload.contains(r#""asof":"2024-08-23T07:35:07.000000Z""#));
 /// ```
 pub fn parse(bytes: &[u8], session: &Session) -> Result<String, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| format!("is not UTF-8: bad byte at {}", error.valid_up_to()))?;
-    let text = text.trim_start_matches('\u{feff}').trim();
-    if text.is_empty() {
-        return Err("is empty".to_owned());
-    }
-    let json = serde_json::from_str::<&RawValue>(text).map_err(|error| say(&error))?.get();
-    if !json.starts_with('{') {
-        return Err("must be an object".to_owned());
-    }
-    let top = Payload::inspect(json, MAX_DEPTH)?;
+    let top = Payload::of_file(bytes, MAX_DEPTH)?;
     let inner = top.get("equity").filter(|raw| raw.starts_with('{')).map(|raw| Payload::inspect(raw, MAX_DEPTH)).transpose()?;
     let overall = object(&top, "overall")?;
     let shape = if inner.is_some() || overall.is_some() { "nested" } else { "flat" };
@@ -184,13 +173,7 @@ fn curve(top: &Payload<'_>, asof: Option<Timestamp>, session: &Session) -> Resul
 
 /// A time with an offset, or a local one.
 fn instant(text: &str, session: &Session) -> Option<Timestamp> {
-    if let Ok(time) = Timestamp::parse(text) {
-        return Some(time);
-    }
-    let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"];
-    let local = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())?;
-    let time = session.timezone().from_local_datetime(&local).earliest()?;
-    Some(Timestamp::from_micros(time.timestamp_micros()))
+    Timestamp::parse(text).ok().or_else(|| Timestamp::parse_local(text, session.timezone()).ok().flatten())
 }
 
 #[cfg(test)]

@@ -30,11 +30,7 @@ pub async fn backtest(request: HttpRequest, state: web::Data<State>) -> Result<H
     let question = Question { confidence: common.confidence, method: common.method, quantile: common.quantile, horizon };
     let answer = state.var.ask(Asked { days: common.window, question, backtest: Some(window) }).await?;
     let Computed::Backtest(done, exceptions) = &answer.computed else { return Err(Problem::Internal) };
-    let too_few = (answer.observations <= window).then(|| {
-        let observations = answer.observations;
-        format!("{observations} observations give no forecast: more than window ({window}) are needed")
-    });
-    let own = answer.warnings.iter().chain(&done.warnings).chain(&too_few).map(String::as_str);
+    let own = answer.warnings.iter().chain(&done.warnings).map(String::as_str);
     let warnings: Vec<&str> = own.chain(common.warning()).collect();
     let (pairs, light) = (&done.christoffersen, done.traffic_light.as_ref());
     Ok(HttpResponse::Ok().json(json!({
