@@ -1,5 +1,5 @@
 //! What an actor has to tell the bus, in order, until the bus has taken it: the queue of whoever may not lose an event of
-//! its own.
+//! its own, and keeps a history from which it can tell again what found no room here.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -24,22 +24,43 @@ pub struct Announcements {
     /// Those who want to know when their number has been tried.
     listeners: Vec<(u64, oneshot::Sender<()>)>,
     is_under_way: bool,
+    /// Whether something found no room; what comes behind it has to wait for it.
+    is_behind: bool,
+    postponed: u64,
 }
 
 impl Announcements {
     /// An empty queue before `bus`.
     #[must_use]
     pub fn new(bus: EventBusHandle) -> Self {
-        Self { bus, waiting: VecDeque::new(), listeners: Vec::new(), is_under_way: false }
+        let (waiting, listeners) = (VecDeque::new(), Vec::new());
+        Self { bus, waiting, listeners, is_under_way: false, is_behind: false, postponed: 0 }
     }
 
-    /// Adds number `seq`, which happened at `time`. When the queue is full the next start has to find it in the history.
+    /// How often something found no room.
+    #[must_use]
+    pub fn postponed(&self) -> u64 {
+        self.postponed
+    }
+
+    /// Adds number `seq`, which happened at `time`. When the queue is full it is left out, and so is all behind it until
+    /// [`resume`](Self::resume).
     pub fn add(&mut self, seq: u64, notice: Notice, time: Timestamp) {
-        if self.waiting.len() == MOST {
-            tracing::error!(seq, event_type = notice.event_type, "the bus takes nothing: announced at the next start");
+        if self.is_behind || self.waiting.len() == MOST {
+            self.is_behind = true;
+            self.postponed += 1;
+            tracing::error!(seq, event_type = notice.event_type, "the bus takes nothing: announced from the history later");
             return;
         }
         self.waiting.push_back((seq, draft(notice, time)));
+    }
+
+    /// Whether there is room again for what was left out; then all that is not published has to be added from the history.
+    #[must_use]
+    pub fn resume(&mut self) -> bool {
+        let resumes = self.is_behind && self.waiting.is_empty();
+        self.is_behind &= !resumes;
+        resumes
     }
 
     /// Tells `listener` when everything up to now has been published, or could not be.

@@ -55,6 +55,8 @@ pub struct SwitchView {
     pub failure: Option<String>,
     /// Why its state was not certain at the start, until an operator sets it.
     pub lost: Option<String>,
+    /// How many events had to wait in the history, since the bus took nothing.
+    pub postponed: u64,
 }
 
 /// The actor.
@@ -142,7 +144,8 @@ impl KillSwitchHandle {
     ) -> Self {
         let recent = found.file.history().recent();
         let position = found.switch.position().clone();
-        let (sender, view) = watch::channel(SwitchView { position, failure: None, lost: found.lost.clone() });
+        let view = SwitchView { position, failure: None, lost: found.lost.clone(), postponed: 0 };
+        let (sender, view) = watch::channel(view);
         let switch = KillSwitch {
             unlogged: found.is_unlogged.then(|| found.switch.position().clone()).into_iter().collect(),
             switch: found.switch,
@@ -239,8 +242,8 @@ impl KillSwitch {
     }
 
     fn show(&self) {
-        let view =
-            SwitchView { position: self.switch.position().clone(), failure: self.failure.clone(), lost: self.lost.clone() };
+        let (position, postponed) = (self.switch.position().clone(), self.announcements.postponed());
+        let view = SwitchView { position, failure: self.failure.clone(), lost: self.lost.clone(), postponed };
         self.view.send_if_modified(|shown| {
             *shown != view && {
                 *shown = view;
@@ -326,9 +329,20 @@ impl KillSwitch {
             if is_published {
                 switch.announced = switch.announced.max(seq);
                 switch.is_unsaved = true;
+                if switch.announcements.resume() {
+                    switch.recall();
+                }
                 switch.catch_up(ctx);
             }
         }));
+    }
+
+    /// Queues the events of all positions that have not been published, as far back as the history is at hand.
+    fn recall(&mut self) {
+        let positions = self.file.since(self.announced).into_iter().chain(self.unlogged.iter().cloned());
+        for position in positions.filter(|position| position.seq > self.announced).collect::<Vec<_>>() {
+            self.tell(&position);
+        }
     }
 }
 
@@ -336,10 +350,7 @@ impl Actor for KillSwitch {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let unlogged: Vec<_> = self.unlogged.iter().cloned().collect();
-        for position in self.file.since(self.announced).into_iter().chain(unlogged) {
-            self.tell(&position);
-        }
+        self.recall();
         self.catch_up(ctx);
         ctx.run_interval(RETRY_EVERY, Self::catch_up);
     }

@@ -50,12 +50,14 @@ pub struct LimitsView {
     pub fault: Option<FileFault>,
     /// Its keys that are no limits.
     pub other_keys: Vec<String>,
-    /// Why the history is behind.
+    /// Why the history is behind, or the overrides file may be.
     pub failure: Option<String>,
+    /// How many events had to wait in the history, since the bus took nothing.
+    pub postponed: u64,
 }
 
 impl LimitsView {
-    fn of(book: &LimitsBook, started: Timestamp) -> Self {
+    fn of(book: &LimitsBook, started: Timestamp, announcements: &Announcements) -> Self {
         Self {
             effective: book.effective().clone(),
             updated_at: book.last().map_or(started, |last| last.timestamp),
@@ -64,6 +66,7 @@ impl LimitsView {
             fault: book.file().err().cloned(),
             other_keys: book.file().map(|file| file.other_keys().take(QUEUE).collect()).unwrap_or_default(),
             failure: book.failure().map(str::to_owned),
+            postponed: announcements.postponed(),
         }
     }
 }
@@ -110,7 +113,7 @@ pub enum LimitsError {
     /// Too many changes wait.
     #[error("too many changes are waiting")]
     Busy,
-    /// The change was refused, or could not be written down.
+    /// The change was refused, or could not be written down for certain.
     #[error(transparent)]
     Refused(#[from] ChangeError),
     /// An internal error hid what became of it.
@@ -146,9 +149,8 @@ impl RiskLimitsHandle {
         panics: Panics,
     ) -> Self {
         let started = clock.now();
-        let view = Arc::new(RwLock::new(Arc::new(LimitsView::of(&book, started))));
-        let recent = book.recent();
-        let announcements = Announcements::new(bus);
+        let (recent, announcements) = (book.recent(), Announcements::new(bus));
+        let view = Arc::new(RwLock::new(Arc::new(LimitsView::of(&book, started, &announcements))));
         let actor = RiskLimits { book, view: Arc::clone(&view), announcements, evaluator, started, clock, panics };
         let actor = RiskLimits::start_in_arbiter(arbiter, |_| actor);
         let queue = || Admission::new(QUEUE, Duration::ZERO);
@@ -211,14 +213,8 @@ impl RiskLimits {
 
     /// Shows, announces and passes on what is new.
     fn tell(&mut self, ctx: &mut Context<Self>) {
-        let news = self.book.take_news();
-        let is_changed = self.view.read().effective != *self.book.effective();
-        *self.view.write() = Arc::new(LimitsView::of(&self.book, self.started));
-        if is_changed && let Some(evaluator) = &self.evaluator {
-            evaluator.do_send(LimitsChanged(Arc::new(self.book.effective().limits())));
-        }
         let now = self.clock.now();
-        for news in news {
+        for news in self.book.take_news() {
             let notice = Notice {
                 event_type: "risk_limits_updated",
                 severity: Severity::Info,
@@ -226,6 +222,11 @@ impl RiskLimits {
                 payload: news.line,
             };
             self.announcements.add(news.seq, notice, now);
+        }
+        let is_changed = self.view.read().effective != *self.book.effective();
+        *self.view.write() = Arc::new(LimitsView::of(&self.book, self.started, &self.announcements));
+        if is_changed && let Some(evaluator) = &self.evaluator {
+            evaluator.do_send(LimitsChanged(Arc::new(self.book.effective().limits())));
         }
         self.announce(ctx);
     }
@@ -237,7 +238,10 @@ impl RiskLimits {
             if is_published {
                 let panics = limits.panics.clone();
                 let _ = panics.guard(NAME, || limits.book.announced(seq));
-                limits.announce(ctx);
+                if limits.announcements.resume() {
+                    limits.book.recall();
+                }
+                limits.tell(ctx);
             }
         }));
     }
@@ -272,7 +276,7 @@ impl Handler<Change> for RiskLimits {
         match &outcome {
             Ok(true) => tracing::info!(actor, "the limits were changed"),
             Ok(false) => {}
-            Err(error) => tracing::warn!(actor, %error, "a change of the limits was refused"),
+            Err(error) => tracing::warn!(actor, %error, "a change of the limits failed"),
         }
         let (tried, announced) = oneshot::channel();
         self.tell(ctx);

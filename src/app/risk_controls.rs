@@ -9,13 +9,10 @@ use crate::actors::publisher::EventBusHandle;
 use crate::actors::risk_evaluator::LimitsChanged;
 use crate::actors::risk_limits::RiskLimitsHandle;
 use crate::actors::supervision::Panics;
-use crate::config::{Config, DEFAULT_PATH};
+use crate::config::Config;
 use crate::domain::clock::Clock;
 use crate::storage::kill_switch_file::KillSwitchFile;
 use crate::storage::limits_book::{LimitsBook, Places};
-
-/// The overrides file beside the default configuration.
-const OVERRIDES: &str = "risk_overrides.yaml";
 
 /// Starts the kill switch on `thread`.
 pub(super) fn kill_switch(
@@ -31,9 +28,8 @@ pub(super) fn kill_switch(
 
 /// Reads the limits; the evaluator starts with [`LimitsBook::effective`].
 pub(super) fn read_limits(config: &Config, clock: &Clock) -> LimitsBook {
-    let beside_default = || PathBuf::from(DEFAULT_PATH).with_file_name(OVERRIDES);
-    let overrides = config.risk.overrides_file.clone().unwrap_or_else(beside_default);
-    LimitsBook::open(config.risk.limits.clone(), Places { overrides, folder: folder(config) }, clock.now())
+    let places = Places { overrides: config.risk.overrides_file.clone(), folder: folder(config) };
+    LimitsBook::open(config.risk.limits.clone(), places, clock.now())
 }
 
 /// Starts the limits on `thread`; changes are told to `evaluator`.

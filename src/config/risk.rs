@@ -14,8 +14,8 @@ use crate::domain::risk::limits::{LimitKind, Limits};
 pub struct Risk {
     /// The limits unless an override says otherwise.
     pub limits: Limits,
-    /// The file of overrides; `None` is `risk_overrides.yaml` beside the configuration.
-    pub overrides_file: Option<PathBuf>,
+    /// The file of overrides; unless it is named, `risk_overrides.yaml` beside the configuration.
+    pub overrides_file: PathBuf,
     /// From this utilisation on, in percent, a limit is in its warning band.
     pub warn_at_pct: Decimal,
     /// Below this utilisation, in percent, it has left it.
@@ -75,7 +75,6 @@ impl Risk {
         if starting_capital < Decimal::ZERO {
             r.fault("risk.starting_capital", "must not be negative");
         }
-        let overrides_file = r.text("risk.overrides_file", "");
         let reactions = [NOTHING, "reducing", "halted"];
         let mut on_breach = Vec::new();
         for kind in LimitKind::ALL {
@@ -84,7 +83,7 @@ impl Risk {
         }
         Self {
             limits,
-            overrides_file: (!overrides_file.is_empty()).then(|| overrides_file.into()),
+            overrides_file: r.text("risk.overrides_file", "").into(),
             warn_at_pct,
             calm_below_pct,
             include_unrealized: r.flag("risk.include_unrealized", true),
@@ -101,9 +100,11 @@ impl Risk {
         }
     }
 
-    /// The file of overrides when the configuration is `config`.
+    /// Unless the file of overrides is named, it is beside the configuration `config`.
     pub(super) fn beside(&mut self, config: &Path) {
-        self.overrides_file.get_or_insert_with(|| config.with_file_name(OVERRIDES));
+        if self.overrides_file.as_os_str().is_empty() {
+            self.overrides_file = config.with_file_name(OVERRIDES);
+        }
     }
 }
 

@@ -46,7 +46,8 @@ fn discard(draft: &Path) {
     let _ = fs::remove_file(draft);
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+/// Makes durable that `path` is in its folder.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }

@@ -4,13 +4,15 @@
 //! line of its own, so a broken one never hides a good one.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use serde_json::value::RawValue;
+
+use super::line_file;
 
 /// So many lines are kept at hand: as many as one may ask for.
 pub const KEPT: usize = 1_000;
@@ -75,19 +77,9 @@ impl AuditLog {
     /// It could not be written; what was there is still there.
     pub fn append(&mut self, line: &str) -> io::Result<()> {
         let json = RawValue::from_string(line.to_owned())?;
-        let is_new = !self.path.exists();
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&self.path)?;
-        let length = file.seek(SeekFrom::End(0))?;
-        let text = if ends_a_line(&mut file, length)? { format!("{line}\n") } else { format!("\n{line}\n") };
-        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-        if let Err(error) = written {
-            // half a line would be counted as broken for ever; if it stays, that is all that happens
-            let _ = file.set_len(length);
-            return Err(error);
-        }
-        if is_new && let Some(folder) = self.path.parent() {
-            File::open(folder)?.sync_all()?;
-        }
+        // a link to the history stays a link
+        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        line_file::append(&path, format!("{line}\n").as_bytes(), u64::MAX)?;
         push(&mut self.recent.write().lines, json);
         Ok(())
     }
@@ -127,16 +119,6 @@ fn tail(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn ends_a_line(file: &mut File, length: u64) -> io::Result<bool> {
-    if length == 0 {
-        return Ok(true);
-    }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last == *b"\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +155,16 @@ mod tests {
         fs::write(&path, text).expect("written");
         let kept = lines(&open(&path));
         assert_eq!((kept.len(), kept[0].as_str()), (KEPT, r#"{"n":5}"#));
+    }
+
+    #[test]
+    fn a_link_to_a_history_stays_a_link() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, link) = (folder.path().join("elsewhere.jsonl"), folder.path().join("history.jsonl"));
+        fs::write(&path, "").expect("written");
+        std::os::unix::fs::symlink(&path, &link).expect("linked");
+        open(&link).append(r#"{"n":1}"#).expect("added");
+        assert_eq!((lines(&open(&path)).len(), link.is_symlink()), (1, true));
     }
 
     #[test]

@@ -62,6 +62,9 @@ pub enum ChangeError {
     /// The disk does not take it.
     #[error("it cannot be written down: {0}")]
     Disk(String),
+    /// The limits are changed, but the disk may not keep that.
+    #[error("it is in force, but a restart may forget it: {0}")]
+    InForce(String),
 }
 
 impl From<io::Error> for ChangeError {
@@ -106,6 +109,10 @@ pub struct LimitsBook {
     announced: u64,
     /// Why the history cannot be written or read.
     failure: Option<String>,
+    /// Why the overrides file, as we wrote it, may not outlive a crash.
+    unsynced: Option<String>,
+    /// Puts a text in the overrides file's place.
+    replace: fn(&Path, &[u8]) -> io::Result<()>,
 }
 
 /// The content of [`STATE`].
@@ -130,7 +137,7 @@ impl LimitsBook {
         let state: Option<State<'_>> = serde_json::from_str(&state).ok();
         let mut book = Self {
             announced: state.as_ref().map_or(last.as_ref().map_or(0, |last| last.seq), |state| state.announced),
-            seen: Content::read(&places.overrides),
+            seen: Content::settled(&places.overrides, None),
             effective: last.as_ref().map_or(none, |last| last.limits.clone()),
             file: Ok(OverridesFile::default()),
             unlogged: VecDeque::new(),
@@ -140,8 +147,10 @@ impl LimitsBook {
             history,
             last,
             failure,
+            unsynced: None,
+            replace: atomic_file::replace,
         };
-        book.news = book.unannounced();
+        book.recall();
         book.file = book.judge(now);
         if let Some(under_way) = state.and_then(|state| state.change) {
             book.complete(under_way.get());
@@ -150,15 +159,13 @@ impl LimitsBook {
         book
     }
 
-    /// Lines of the history that were not published before the service ended.
-    fn unannounced(&self) -> Vec<News> {
+    /// Lets every change be news that has not been published, as far back as the history is at hand.
+    pub fn recall(&mut self) {
         let recent = self.history.recent();
-        let lines = &recent.read().lines;
-        let changes = lines.iter().filter_map(|line| Some((LimitsChange::parse(line.get())?, line)));
-        changes
-            .filter(|(change, _)| change.seq > self.announced)
-            .map(|(change, line)| News::of(&change, line.get().to_owned()))
-            .collect()
+        let recent = recent.read();
+        let lines = recent.lines.iter().map(|line| line.get()).chain(self.unlogged.iter().map(String::as_str));
+        let news = lines.filter_map(|line| Some(News::of(&LimitsChange::parse(line)?, line.to_owned())));
+        self.news = news.filter(|news| news.seq > self.announced).collect();
     }
 
     /// A change that was under way when the service ended: it counts if it reached the overrides file.
@@ -207,19 +214,20 @@ impl LimitsBook {
 
     /// Looks whether somebody edited the file; blocks.
     pub fn look(&mut self, now: Timestamp) {
-        let content = Content::settled(&self.places.overrides, &self.seen);
+        let content = Content::settled(&self.places.overrides, Some(&self.seen));
         if content != self.seen {
             self.seen = content;
             self.file = self.judge(now);
             self.adopt_file(now);
         }
+        self.unsynced = self.unsynced.take().filter(|_| atomic_file::sync_folder(&self.overrides()).is_err());
         self.write_history();
     }
 
     /// Changes limits; blocks. `false` if nothing is different.
     ///
     /// # Errors
-    /// See [`ChangeError`]; nothing was changed.
+    /// See [`ChangeError`]; nothing was changed unless it says so.
     pub fn change(&mut self, patch: &Patch, actor: &str, now: Timestamp) -> Result<bool, ChangeError> {
         for _ in 0..ATTEMPTS {
             self.look(now);
@@ -231,7 +239,7 @@ impl LimitsBook {
             let overrides = file.overrides().with(patch);
             let new = Effective::new(self.base.clone(), overrides);
             let Some(change) = LimitsChange::between(&self.effective, &new, Some(actor), self.last.as_ref(), now) else {
-                return Ok(false);
+                return self.unsynced.clone().map_or(Ok(false), |reason| Err(ChangeError::InForce(reason)));
             };
             let file = file.with(&overrides).map_err(|detail| ChangeError::File { status: "not ours alone", detail })?;
             let line = serde_json::to_string(&change).map_err(io::Error::from)?;
@@ -240,12 +248,19 @@ impl LimitsBook {
                 // somebody saved an edit at this very moment; theirs comes first
                 continue;
             }
-            self.write_overrides(file.text())?;
-            self.seen = Content::Bytes(file.text().as_bytes().to_vec());
+            let written = self.write_overrides(file.text());
+            let text = Content::Bytes(file.text().as_bytes().to_vec());
+            // whoever looks at the file goes by it, whatever became of the last sync
+            if let Err(error) = &written
+                && Content::read(&self.places.overrides) != text
+            {
+                return Err(ChangeError::Disk(error.to_string()));
+            }
+            self.seen = text;
             self.file = Ok(file);
-            self.effective = new;
             self.take(change, line);
-            return Ok(true);
+            self.unsynced = written.err().map(|error| error.to_string());
+            return self.unsynced.clone().map_or(Ok(true), |reason| Err(ChangeError::InForce(reason)));
         }
         Err(ChangeError::File { status: "being edited", detail: "it changed again and again meanwhile".to_owned() })
     }
@@ -291,12 +306,15 @@ impl LimitsBook {
         atomic_file::replace(&self.places.folder.join(STATE), &serde_json::to_vec(&state)?)
     }
 
+    /// Where the overrides file is; a link to it stays a link.
+    fn overrides(&self) -> PathBuf {
+        fs::canonicalize(&self.places.overrides).unwrap_or_else(|_| self.places.overrides.clone())
+    }
+
     fn write_overrides(&self, text: &str) -> io::Result<()> {
-        let path = &self.places.overrides;
-        // a link to the file stays a link
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        let path = self.overrides();
         fs::create_dir_all(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
-        atomic_file::replace(&path, text.as_bytes())
+        (self.replace)(&path, text.as_bytes())
     }
 
     /// What is to be published, oldest first; each is given once.
@@ -330,10 +348,10 @@ impl LimitsBook {
         self.file.as_ref()
     }
 
-    /// Why the history is behind.
+    /// Why the history is behind, or the overrides file may be.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+        self.failure.as_deref().or(self.unsynced.as_deref())
     }
 
     /// The newest lines of the history.

@@ -212,3 +212,37 @@ fn what_others_put_into_the_file_stays_and_a_link_stays_a_link() {
     assert_eq!(fs::read_to_string(&target).expect("there"), "# desk 7\nother: {a: 1}\nmax_trades_per_day: 15\n");
     assert!(fs::symlink_metadata(desk.overrides()).expect("there").is_symlink());
 }
+
+#[test]
+fn a_change_that_took_the_files_place_but_could_not_be_synced_is_the_operators_and_said_to_be_in_force() {
+    let desk = Desk::new();
+    let mut book = desk.open();
+    book.replace = |path, bytes| atomic_file::replace(path, bytes).and(Err(io::ErrorKind::StorageFull.into()));
+    let done = book.change(&patch(r#"{"max_trades_per_day":15}"#), "alice", now());
+    assert!(matches!(done, Err(ChangeError::InForce(_))) && book.failure().is_some(), "{done:?}");
+    let again = book.change(&patch(r#"{"max_trades_per_day":15}"#), "alice", now());
+    assert_eq!((again, book.failure()), (Ok(false), None), "by now it is synced");
+    assert_eq!((trades(&book), desk.history()), (Decimal::from(15), vec![("alice".to_owned(), 1)]));
+    assert_eq!(book.take_news().len(), 1);
+    book.replace = |_, _| Err(io::ErrorKind::StorageFull.into());
+    let refused = book.change(&patch(r#"{"max_trades_per_day":7}"#), "alice", now());
+    assert!(matches!(refused, Err(ChangeError::Disk(_))), "{refused:?}");
+    book.look(now());
+    assert_eq!((trades(&book), desk.history().len()), (Decimal::from(15), 1));
+}
+
+#[test]
+fn what_is_not_announced_can_be_recalled_whether_it_is_in_the_history_or_not() {
+    let desk = Desk::new();
+    let mut book = desk.open();
+    set(&mut book, 15);
+    set(&mut book, 7);
+    fs::remove_dir_all(desk.0.path().join("risk")).expect("removed");
+    fs::write(desk.0.path().join("risk"), "in the way").expect("written");
+    desk.write("max_trades_per_day: 9\n");
+    book.look(now());
+    book.announced(1);
+    book.take_news();
+    book.recall();
+    assert_eq!(book.take_news().iter().map(|news| news.seq).collect::<Vec<_>>(), [2, 3]);
+}

@@ -8,6 +8,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use super::atomic_file::sync_folder;
+
 /// Lines that were appended.
 #[derive(Debug)]
 pub struct Appended {
@@ -68,11 +70,6 @@ impl Appended {
             let _ = self.file.set_len(self.before).and_then(|()| self.file.sync_all());
         }
     }
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -37,23 +37,27 @@ impl Content {
         }
     }
 
-    /// The same, but when it is not `known` waits a moment for whoever is still writing.
+    /// The same, but when it is not `known`, or nothing is, waits a moment for whoever is still writing.
     #[must_use]
-    pub fn settled(path: &Path, known: &Self) -> Self {
-        let mut content = Self::read(path);
-        for _ in 0..ROUNDS {
-            if content == *known {
-                break;
-            }
-            sleep(SETTLE);
-            let again = Self::read(path);
-            if again == content {
-                break;
-            }
-            content = again;
-        }
-        content
+    pub fn settled(path: &Path, known: Option<&Self>) -> Self {
+        settle(known, || Self::read(path))
     }
+}
+
+fn settle(known: Option<&Content>, mut read: impl FnMut() -> Content) -> Content {
+    let mut content = read();
+    for _ in 0..ROUNDS {
+        if known == Some(&content) {
+            break;
+        }
+        sleep(SETTLE);
+        let again = read();
+        if again == content {
+            break;
+        }
+        content = again;
+    }
+    content
 }
 
 fn bytes(path: &Path) -> io::Result<Result<Vec<u8>, String>> {
@@ -64,4 +68,23 @@ fn bytes(path: &Path) -> io::Result<Result<Vec<u8>, String>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(if bytes.len() as u64 > MAX_BYTES { Err(format!("is larger than {MAX_BYTES} bytes")) } else { Ok(bytes) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_empty_or_gone_while_it_is_written_is_not_believed_unless_that_was_known() {
+        let written = || Content::Bytes(b"max_trades_per_day: 9".to_vec());
+        for halfway in [Content::Missing, Content::Bytes(Vec::new())] {
+            let settled = |known: Option<Content>| {
+                let mut looks = [halfway.clone(), written(), written()].into_iter();
+                settle(known.as_ref(), || looks.next().expect("no further look"))
+            };
+            assert_eq!(settled(None), written());
+            assert_eq!(settled(Some(Content::Unreadable(String::new()))), written());
+            assert_eq!(settled(Some(halfway.clone())), halfway);
+        }
+    }
 }

@@ -13,10 +13,15 @@ use super::world::{LIMITS, World, manual};
 use crate::actors::kill_switch::{KillSwitchHandle, Trip};
 use crate::actors::risk_evaluator::LimitsChanged;
 use crate::actors::risk_limits::RiskLimitsHandle;
+use crate::domain::clock::Timestamp;
 use crate::domain::id::EventId;
+use crate::domain::risk::kill_switch::Switch;
 use crate::domain::risk::kill_switch::TradingState::{self, Active, Halted, Reducing};
 use crate::domain::risk::limits::{LimitKind, Limits};
+use crate::domain::risk::limits_change::{Effective, LimitsChange};
 use crate::domain::risk::limits_patch::Patch;
+use crate::domain::risk::overrides::Overrides;
+use crate::storage::audit_log::KEPT;
 use crate::storage::kill_switch_file::KillSwitchFile;
 use crate::storage::limits_book::{LimitsBook, Places};
 
@@ -52,7 +57,7 @@ async fn order(switch: &KillSwitchHandle, to: TradingState) {
 
 /// The payloads of the events of `event_type` so far, oldest first.
 fn events(world: &World, event_type: &str) -> Vec<String> {
-    let all = world.history.recent(EventId::ZERO, 1_000).unwrap_or_default();
+    let all = world.history.recent(EventId::ZERO, 10_000).unwrap_or_default();
     all.iter().filter(|event| event.header().event_type == event_type).map(|event| event.payload().to_owned()).collect()
 }
 
@@ -119,6 +124,51 @@ async fn what_the_bus_did_not_take_is_announced_later_and_once() {
     let told = events(&world, "kill_switch_triggered");
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].contains(r#""state":"halted""#) && told[1].contains(r#""state":"reducing""#), "{told:?}");
+}
+
+#[actix_web::test]
+async fn what_found_no_room_in_the_queue_is_announced_from_the_history_and_in_order() {
+    tokio::time::pause();
+    let (world, folder) = (World::new(10_000, LIMITS), folder());
+    let lines = |line: &dyn Fn(usize) -> String| (1..=KEPT).map(line).collect::<String>();
+    let file = |name: &str, text: String| std::fs::write(folder.path().join("risk").join(name), text).expect("written");
+    std::fs::create_dir(folder.path().join("risk")).expect("made");
+    let mut position = Switch::untouched(Timestamp::from_micros(0)).position().clone();
+    position.seq = KEPT as u64;
+    let position = serde_json::to_string(&position).expect("json");
+    let last = format!(r#""seq":{KEPT}}}"#);
+    let of_seq = |line: &str, seq: usize| line.replace(&last, &format!("\"seq\":{seq}}}\n"));
+    file("kill_switch_history.jsonl", lines(&|seq| of_seq(&position, seq)));
+    file("kill_switch.json", format!(r#"{{"position":{position},"announced":0,"causes":[]}}"#));
+    let base = Effective::new(Limits::from_fn(|_| Decimal::from(50)), Overrides::default());
+    let changed = Effective::new(Limits::from_fn(|_| Decimal::from(51)), Overrides::default());
+    let mut change = LimitsChange::between(&changed, &base, None, None, Timestamp::from_micros(0)).expect("a change");
+    change.seq = KEPT as u64;
+    let change = serde_json::to_string(&change).expect("json");
+    file("limits_history.jsonl", lines(&|seq| of_seq(&change, seq)));
+    file("limits_state.json", r#"{"announced":0,"change":null}"#.to_owned());
+
+    world.fail.store(true, Ordering::SeqCst);
+    let evaluator = Evaluator::default().start();
+    let (kill, handle) = (switch(&world, folder.path()), limits(&world, folder.path(), &evaluator));
+    let set = async |value: usize| {
+        let patch = Patch::parse(&format!(r#"{{"max_trades_per_day": {value}}}"#)).expect("valid");
+        handle.change(patch, "alice".to_owned()).await.expect("changed");
+    };
+    order(&kill, Halted).await;
+    set(1).await;
+    assert_eq!((kill.current().postponed, handle.view().postponed), (1, 1));
+    world.fail.store(false, Ordering::SeqCst);
+    world.pass(Duration::from_secs(8)).await;
+    order(&kill, Active).await;
+    set(2).await;
+    world.pass(Duration::from_secs(8)).await;
+    for event_type in ["kill_switch_triggered", "risk_limits_updated"] {
+        let told = events(&world, event_type);
+        assert_eq!(told.len(), KEPT + 2, "{event_type}");
+        let is_in_order = told.iter().zip(1..).all(|(payload, seq)| payload.ends_with(&format!("\"seq\":{seq}}}")));
+        assert!(is_in_order, "{event_type}");
+    }
 }
 
 #[actix_web::test]

@@ -1,10 +1,7 @@
 //! An operator's order to the kill switch, read from JSON with all its faults at once.
 
-use serde_json::value::RawValue;
-
 use super::kill_switch::{MAX_REASON, TradingState};
 use super::operator;
-use crate::domain::envelope::say;
 use crate::domain::fault::FieldFault;
 use crate::domain::payload::{Payload, unquote};
 
@@ -36,13 +33,7 @@ impl KillSwitchOrder {
     /// assert_eq!(KillSwitchOrder::parse(r#"{"state":"off"}"#).expect_err("two faults").len(), 2);
     /// ```
     pub fn parse(json: &str) -> Result<Self, Vec<FieldFault>> {
-        let broken = |message: String| vec![FieldFault::new("", message)];
-        let json = match serde_json::from_str::<&RawValue>(json) {
-            Ok(value) if value.get().starts_with('{') => value.get(),
-            Ok(_) => return Err(broken("must be an object".to_owned())),
-            Err(error) => return Err(broken(say(&error))),
-        };
-        let fields = Payload::inspect(json, MAX_DEPTH).map_err(broken)?;
+        let fields = Payload::inspect(operator::object(json)?, MAX_DEPTH).map_err(operator::broken)?;
         let mut faults = Vec::new();
         let mut read = |name: &str, is_required: bool, check: &dyn Fn(&str) -> Option<&'static str>| {
             let raw = fields.get(name).filter(|raw| *raw != "null");

@@ -7,6 +7,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::limits::LimitKind;
+use super::operator::{broken, object};
 use crate::domain::envelope::say;
 use crate::domain::fault::FieldFault;
 
@@ -30,13 +31,7 @@ impl Patch {
     /// assert_eq!(faults.len(), 2);
     /// ```
     pub fn parse(json: &str) -> Result<Self, Vec<FieldFault>> {
-        let broken = |message: String| vec![FieldFault::new("", message)];
-        let json = match serde_json::from_str::<&RawValue>(json) {
-            Ok(value) if value.get().starts_with('{') => value.get(),
-            Ok(_) => return Err(broken("must be an object".to_owned())),
-            Err(error) => return Err(broken(say(&error))),
-        };
-        let Fields(fields) = serde_json::from_str(json).map_err(|error| broken(say(&error)))?;
+        let Fields(fields) = serde_json::from_str(object(json)?).map_err(|error| broken(say(&error)))?;
         let (mut values, mut faults) = (Vec::new(), Vec::new());
         for (index, (field, raw)) in fields.iter().enumerate() {
             let is_again = fields.iter().take(index).any(|(earlier, _)| earlier == field);

@@ -1,4 +1,9 @@
-//! Who changed something.
+//! What an operator sends, and who changed something.
+
+use serde_json::value::RawValue;
+
+use crate::domain::envelope::say;
+use crate::domain::fault::FieldFault;
 
 /// Names of what changes limits or trading without a person; nobody else may act under them.
 const TAKEN: [&str; 4] = [FILE, CONFIG, "plimsoll", "risk_evaluator"];
@@ -21,6 +26,23 @@ pub fn name(text: &str) -> Result<String, &'static str> {
         return Err("is taken: it marks what no operator did");
     }
     Ok(text.to_owned())
+}
+
+/// The text of the JSON object in `json`.
+///
+/// # Errors
+/// One fault without a field: it is none.
+pub fn object(json: &str) -> Result<&str, Vec<FieldFault>> {
+    match serde_json::from_str::<&RawValue>(json) {
+        Ok(value) if value.get().starts_with('{') => Ok(value.get()),
+        Ok(_) => Err(broken("must be an object")),
+        Err(error) => Err(broken(say(&error))),
+    }
+}
+
+/// The fault of a body as a whole.
+pub fn broken(message: impl Into<String>) -> Vec<FieldFault> {
+    vec![FieldFault::new("", message)]
 }
 
 #[cfg(test)]

@@ -63,12 +63,8 @@ fn too_many() -> Problem {
 /// # Errors
 /// See [`Problem`].
 pub async fn order(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Result<HttpResponse, Problem> {
-    let actor = operator::actor(&request).map_err(|problem| problem.unread(&request))?;
-    let body = operator::receive(&request, payload, &state).await?;
-    let order = KillSwitchOrder::parse(&body).map_err(|faults| match faults.as_slice() {
-        [fault] if fault.field.is_empty() => Problem::Malformed(format!("the body {}", fault.message)),
-        _ => Problem::faults(faults),
-    })?;
+    let (actor, body) = operator::receive(&request, payload, &state).await?;
+    let order = KillSwitchOrder::parse(&body).map_err(operator::refused)?;
     let view = state.kill_switch.order(order.state, order.reason, order.actor.unwrap_or(actor)).await?;
     Ok(shown(&view))
 }
@@ -103,6 +99,7 @@ pub fn health(state: &State) -> (&'static str, Value) {
         "status": status,
         "state": view.position.state.as_str(),
         "failure": view.failure,
+        "postponed_events": view.postponed,
         "lost": view.lost,
         "waiters": waiters.used(),
         "max_waiters": waiters.capacity(),

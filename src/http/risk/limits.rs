@@ -32,12 +32,8 @@ pub async fn current(state: web::Data<State>) -> HttpResponse {
 /// # Errors
 /// See [`Problem`].
 pub async fn change(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Result<HttpResponse, Problem> {
-    let actor = operator::actor(&request).map_err(|problem| problem.unread(&request))?;
-    let body = operator::receive(&request, payload, &state).await?;
-    let patch = Patch::parse(&body).map_err(|faults| match faults.as_slice() {
-        [fault] if fault.field.is_empty() => Problem::Malformed(format!("the body {}", fault.message)),
-        _ => Problem::faults(faults),
-    })?;
+    let (actor, body) = operator::receive(&request, payload, &state).await?;
+    let patch = Patch::parse(&body).map_err(operator::refused)?;
     let view = state.risk_limits.change(patch, actor).await?;
     Ok(shown(&view))
 }
@@ -78,6 +74,7 @@ pub fn health(state: &State) -> (&'static str, Value) {
         "status": status,
         "overrides_file": file(&view),
         "failure": view.failure,
+        "postponed_events": view.postponed,
         "updated_at": view.updated_at.to_string(),
         "broken_history_lines": state.risk_limits.recent().read().broken,
     });

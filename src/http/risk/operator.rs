@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::domain::fault::FieldFault;
 use crate::domain::risk::operator;
 use crate::http::answer::Answer;
 use crate::http::body::{Body, Form};
@@ -23,7 +24,7 @@ const LINES: usize = 100;
 ///
 /// # Errors
 /// The name is none.
-pub fn actor(request: &HttpRequest) -> Result<String, Problem> {
+fn actor(request: &HttpRequest) -> Result<String, Problem> {
     let mut given = request.headers().get_all(ACTOR);
     let name = match (given.next(), given.next()) {
         (None, _) => return Ok(request.peer_addr().map_or_else(|| "unknown".to_owned(), |peer| peer.ip().to_string())),
@@ -33,11 +34,12 @@ pub fn actor(request: &HttpRequest) -> Result<String, Problem> {
     name.map_err(|expected| Problem::Malformed(format!("the header X-Actor {expected}")))
 }
 
-/// The JSON that comes with `request`.
+/// Who sends `request`, and the JSON that comes with it.
 ///
 /// # Errors
-/// It is too long, too slow, no JSON by its type, or no text.
-pub async fn receive(request: &HttpRequest, payload: web::Payload, state: &State) -> Result<String, Problem> {
+/// The name is none, or the JSON is too long, too slow, no JSON by its type, or no text.
+pub async fn receive(request: &HttpRequest, payload: web::Payload, state: &State) -> Result<(String, String), Problem> {
+    let actor = actor(request).map_err(|problem| problem.unread(request))?;
     match Form::of(request) {
         Ok(Form::Json) => {}
         Ok(Form::Ndjson) => return Err(Problem::UnsupportedMedia("send application/json".into()).unread(request)),
@@ -47,7 +49,15 @@ pub async fn receive(request: &HttpRequest, payload: web::Payload, state: &State
     let body = body.map_err(|problem| problem.unread(request))?;
     let body = body.whole(MAX_BODY, &state.body_memory).await.map_err(|problem| problem.interrupting(None))?;
     let text = std::str::from_utf8(&body.bytes).map_err(|_| Problem::Malformed("the body is not UTF-8".into()))?;
-    Ok(text.trim_start_matches('\u{feff}').to_owned())
+    Ok((actor, text.trim_start_matches('\u{feff}').to_owned()))
+}
+
+/// The answer to a body with `faults`.
+pub fn refused(faults: Vec<FieldFault>) -> Problem {
+    match faults.as_slice() {
+        [fault] if fault.field.is_empty() => Problem::Malformed(format!("the body {}", fault.message)),
+        _ => Problem::faults(faults),
+    }
 }
 
 /// The newest lines of a history, newest last; `?limit=`.

@@ -25,6 +25,11 @@ impl From<LimitsError> for Problem {
             LimitsError::Refused(ChangeError::Disk(reason)) => {
                 unavailable(format!("the change cannot be written down, so nothing was changed: {reason}"), FAILURE_RETRY)
             }
+            LimitsError::Refused(ChangeError::InForce(reason)) => {
+                let detail =
+                    format!("the limits are in force, but may not be written down, so a restart may forget them: {reason}");
+                unavailable(detail, FAILURE_RETRY)
+            }
             LimitsError::Unknown => Self::Internal,
         }
     }
