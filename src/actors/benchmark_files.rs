@@ -164,8 +164,8 @@ impl BenchmarkFiles {
         }
     }
 
-    /// The points with `from <= ts < until`, ascending. Of several at one instant the last counts: by the names of their
-    /// files, and then by their lines.
+    /// The points with `from <= ts < until`, ascending. Those of one instant are one, and of an index's several values the
+    /// last counts: by the names of their files, and then by their lines.
     ///
     /// # Errors
     /// They are too many for one answer.
@@ -187,9 +187,13 @@ impl BenchmarkFiles {
         }
         // stable: what comes later stays behind
         points.sort_by_key(|point| point.ts);
-        points.reverse();
-        points.dedup_by_key(|point| point.ts);
-        points.reverse();
+        points.dedup_by(|later, kept| {
+            let is_same = later.ts == kept.ts;
+            if is_same {
+                *kept = kept.merged(later);
+            }
+            is_same
+        });
         Ok(points)
     }
 

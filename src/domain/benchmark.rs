@@ -63,9 +63,7 @@ impl Point {
                 faults.push(FieldFault::new(name.chars().take(MAX_NAME).collect::<String>(), expected));
                 continue;
             }
-            let comma = if values.is_empty() { "" } else { "," };
-            // a String takes every write, and a str always has a JSON form
-            let _ = write!(values, "{comma}{}:{raw}", serde_json::to_string(name).unwrap_or_default());
+            push(&mut values, name, raw);
         }
         if indices == 0 {
             faults.push(FieldFault::new("benchmark", "must have at least one index beside ts, such as \"nifty\": 24301.3"));
@@ -83,6 +81,24 @@ impl Point {
                 Err(faults)
             }
         }
+    }
+
+    /// The values of both, at this one's instant; where both have one, that of `later` counts unless it is null.
+    #[must_use]
+    pub fn merged(&self, later: &Self) -> Self {
+        let (ours, theirs) = (format!("{{{}}}", self.values), format!("{{{}}}", later.values));
+        // both were read before
+        let (Ok(ours), Ok(theirs)) = (Payload::inspect(&ours, MAX_DEPTH), Payload::inspect(&theirs, MAX_DEPTH)) else {
+            return later.clone();
+        };
+        let newer = |name: &str| theirs.get(name).filter(|raw| *raw != "null");
+        let kept = ours.fields().map(|(name, raw)| (name, newer(name).unwrap_or(raw)));
+        let added = theirs.fields().filter(|(name, _)| ours.get(name).is_none());
+        let mut values = String::new();
+        for (name, raw) in kept.chain(added) {
+            push(&mut values, name, raw);
+        }
+        Self { ts: self.ts, values: values.into() }
     }
 
     /// Appends the point's JSON to `out`.
@@ -110,6 +126,12 @@ impl Point {
     }
 }
 
+fn push(values: &mut String, name: &str, raw: &str) {
+    let comma = if values.is_empty() { "" } else { "," };
+    // a String takes every write, and a str always has a JSON form
+    let _ = write!(values, "{comma}{}:{raw}", serde_json::to_string(name).unwrap_or_default());
+}
+
 /// A point is flat; a little depth lets the fault be told of the field.
 const MAX_DEPTH: usize = 8;
 
@@ -135,6 +157,15 @@ mod tests {
     use super::*;
     use chrono_tz::{Asia, Europe};
     use proptest::prelude::*;
+
+    #[test]
+    fn points_of_one_instant_have_the_values_of_both_and_the_later_ones_count() {
+        let point = |values: &str| {
+            Point::parse(&format!(r#"{{"ts":"2024-08-05T03:49:59Z",{values}}}"#), Asia::Kolkata, None).expect("valid")
+        };
+        let merged = point(r#""nifty":1.50,"finnifty":3"#).merged(&point(r#""banknifty":2,"nifty":4.0,"finnifty":null"#));
+        assert_eq!(merged.to_json(), r#"{"ts":"2024-08-05T03:49:59.000000Z","nifty":4.0,"finnifty":3,"banknifty":2}"#);
+    }
 
     fn faults(json: &str) -> Vec<String> {
         let faults = Point::parse(json, Asia::Kolkata, None).expect_err(json);

@@ -27,9 +27,18 @@ pub struct Args {
     /// Such as 0.95
     #[arg(long, value_name = "C")]
     confidence: Option<String>,
-    /// Which quantile historical takes: order, inverse_cdf, linear or weibull
+    /// Which quantile the historical methods take: order, inverse_cdf, linear or weibull
     #[arg(long, value_name = "Q")]
     quantile: Option<String>,
+    /// The last day of the history, such as 2024-08-23; today if it is not given
+    #[arg(long, value_name = "DATE")]
+    as_of: Option<String>,
+    /// Days ahead
+    #[arg(long, value_name = "N")]
+    horizon_days: Option<u32>,
+    /// Let the mean grow with the horizon
+    #[arg(long)]
+    drift: bool,
     #[command(flatten)]
     target: Target,
 }
@@ -37,7 +46,7 @@ pub struct Args {
 /// Of what, and how.
 #[derive(Debug, clap::Args)]
 pub struct BacktestArgs {
-    /// Days of forecasts
+    /// Days of history; the first forecast comes after a window of them
     #[arg(long, value_name = "N")]
     days: Option<u32>,
     /// Days before each forecast
@@ -49,9 +58,12 @@ pub struct BacktestArgs {
     /// A method
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
-    /// Which quantile historical takes
+    /// Which quantile the historical methods take
     #[arg(long, value_name = "Q")]
     quantile: Option<String>,
+    /// The last day of the history
+    #[arg(long, value_name = "DATE")]
+    as_of: Option<String>,
     #[command(flatten)]
     target: Target,
 }
@@ -65,13 +77,16 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let client = args.target.client()?;
     let mut out = Out::new();
     let asked = |method: Option<&str>| {
-        // only this method has quantiles to choose from
-        let has_quantile = method.is_none_or(|method| method == "historical") || args.method.as_deref() != Some(ALL);
+        // only these methods have quantiles to choose from
+        let has_quantile = method.is_none_or(|method| method.ends_with("historical")) || args.method.as_deref() != Some(ALL);
         query(&[
             ("method", method.map(str::to_owned)),
             ("days", args.days.map(|days| days.to_string())),
             ("confidence", args.confidence.clone()),
             ("quantile", args.quantile.clone().filter(|_| has_quantile)),
+            ("as_of", args.as_of.clone()),
+            ("horizon_days", args.horizon_days.map(|days| days.to_string())),
+            ("drift", args.drift.then(|| "true".to_owned())),
         ])
     };
     if args.method.as_deref() != Some(ALL) {
@@ -140,6 +155,7 @@ pub fn backtest(args: &BacktestArgs) -> anyhow::Result<Exit> {
         ("confidence", args.confidence.clone()),
         ("method", args.method.clone()),
         ("quantile", args.quantile.clone()),
+        ("as_of", args.as_of.clone()),
     ]);
     let answer = get(&args.target.client()?, BACKTEST, &asked)?;
     show(&mut Out::new(), &answer, args.target.json, backtest_lines)?;

@@ -22,6 +22,8 @@ pub struct DailyFile {
     pub pnl: Decimal,
     /// `equity.starting_capital`, if it is a number above 0.
     pub starting_capital: Option<Decimal>,
+    /// Whether it has a starting capital that is no number above 0.
+    pub has_bad_capital: bool,
     /// Whether Plimsoll wrote it: then it is the day's own P&L, also where engines write running totals.
     pub is_ours: bool,
 }
@@ -74,10 +76,13 @@ pub fn parse(bytes: &[u8]) -> Result<DailyFile, String> {
         None => number(&equity, "equity", "realized_pnl")?,
     };
     // what is only a base for percents shall not hide the day
-    let starting_capital = number(&equity, "equity", "starting_capital").ok().flatten();
+    let capital = number(&equity, "equity", "starting_capital");
+    let is_named = equity.get("starting_capital").is_some_and(|raw| raw != "null");
+    let starting_capital = capital.ok().flatten().filter(|capital| *capital > Decimal::ZERO);
     Ok(DailyFile {
         pnl: pnl.ok_or("has neither overall.net_pnl nor equity.realized_pnl")?,
-        starting_capital: starting_capital.filter(|capital| *capital > Decimal::ZERO),
+        starting_capital,
+        has_bad_capital: is_named && starting_capital.is_none(),
         is_ours: file.text("written_by").as_deref() == Some(PLIMSOLL),
     })
 }
@@ -118,7 +123,8 @@ mod tests {
     fn a_capital_that_is_no_amount_is_unknown_and_hides_nothing() {
         for capital in ["\"5000000\"", "0", "-5", "null", "[]", "1e300"] {
             let text = format!(r#"{{"equity":{{"starting_capital":{capital}}},"overall":{{"net_pnl":7}}}}"#);
-            assert_eq!(parse(text.as_bytes()).expect(capital).starting_capital, None, "{capital}");
+            let file = parse(text.as_bytes()).expect(capital);
+            assert_eq!((file.starting_capital, file.has_bad_capital), (None, capital != "null"), "{capital}");
         }
     }
 

@@ -69,7 +69,7 @@ impl Series {
     #[must_use]
     pub fn of(days: Vec<Day>, window: Window, cumulative: bool) -> Self {
         let mut series = Self::default();
-        let (mut left_out, mut total) = (0_usize, None::<Decimal>);
+        let (mut left_out, mut total, mut bad_capital) = (0_usize, None::<Decimal>, None);
         for (date, outcome) in days {
             let is_inside = window.contains(date);
             let file = match outcome {
@@ -89,6 +89,7 @@ impl Series {
                 continue;
             }
             series.starting_capital = file.starting_capital.or(series.starting_capital);
+            bad_capital = if file.has_bad_capital { Some(date) } else { bad_capital };
             let pnl = match (cumulative && !file.is_ours, before) {
                 (false, _) => Some(file.pnl),
                 (true, Some(before)) => file.pnl.checked_sub(before),
@@ -103,6 +104,9 @@ impl Series {
                 series.dates.push(date);
                 series.pnl.push(pnl);
             }
+        }
+        if let Some(date) = bad_capital {
+            series.warnings.push(format!("{}: equity.starting_capital is no amount above 0, so it is not used", name_of(date)));
         }
         if left_out > MAX_NAMED {
             series.warnings.push(format!("{} more files are left out", left_out - MAX_NAMED));
@@ -132,7 +136,15 @@ mod tests {
     }
 
     fn good(day: u32, cents: i64) -> Day {
-        (date(day), Ok(DailyFile { pnl: Decimal::new(cents, 2), starting_capital: Some(Decimal::from(day)), is_ours: false }))
+        (
+            date(day),
+            Ok(DailyFile {
+                pnl: Decimal::new(cents, 2),
+                starting_capital: Some(Decimal::from(day)),
+                has_bad_capital: false,
+                is_ours: false,
+            }),
+        )
     }
 
     #[test]

@@ -123,7 +123,9 @@ fn body<'a>(stated: Option<Decimal>, common: &Common, answer: &'a Answer, estima
     let capital = answer.starting_capital.or(stated);
     let capital = capital.and_then(|capital| capital.to_f64()).filter(|capital| *capital > 0.0);
     let reason = estimate.reason.as_deref();
-    let warnings = answer.warnings.iter().chain(&estimate.warnings).map(String::as_str).chain(common.warning());
+    let no_capital = "no starting capital is known, so there is no var_pct; set risk.starting_capital";
+    let no_capital = (estimate.var.is_some() && capital.is_none()).then_some(no_capital);
+    let warnings = answer.warnings.iter().chain(&estimate.warnings).map(String::as_str).chain(common.warning()).chain(no_capital);
     Ok(Body {
         var: estimate.var,
         es: estimate.es,
