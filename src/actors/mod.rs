@@ -12,6 +12,7 @@ pub mod artifact_watcher;
 pub mod benchmark_files;
 pub mod benchmark_recorder;
 pub mod daily_files;
+mod day_file_queue;
 pub mod engine_fold;
 pub mod engine_model;
 pub mod engine_reader;

@@ -17,22 +17,21 @@ use actix::{
 use rust_decimal::Decimal;
 use tokio::sync::oneshot;
 
+use super::day_file_queue::DayFileQueue;
 use super::follower::{Follower, Follows, follow};
 use super::history::History;
 use super::kill_switch::Trip;
 use super::publisher::{EventBusHandle, PublishError, Published};
-use super::risk_handle::RiskCounters;
-use super::supervision::Panics;
+use super::risk_handle::{GetBreaches, GetStartingCapital, GetStatus, RiskCounters, Sync};
+use super::supervision::{Contained, Panics};
 use super::wake::RingMoved;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::engine::PLIMSOLL;
 use crate::domain::event::{Draft, Event, Header};
 use crate::domain::id::EventId;
 use crate::domain::risk::announce::Announcement;
-use crate::domain::risk::breach::Breach;
 use crate::domain::risk::evaluation::{Effect, Evaluation};
 use crate::domain::risk::limits::Limits;
-use crate::domain::risk::status::{Status, Switch};
 use crate::storage::atomic_file;
 
 /// The evaluator's name in logs and `/health`.
@@ -48,8 +47,6 @@ const RETRY: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(250);
 /// A day is over by the clock so long after its end, in microseconds: what arrived before may still be on its way.
 const GRACE: i64 = 1_000_000;
-/// Files of days that wait to be written.
-const MAX_FILES: usize = 16;
 
 /// From now on these limits hold.
 #[derive(Debug, Clone, Message)]
@@ -81,9 +78,7 @@ pub struct RiskEvaluator {
     /// Findings that are not published yet, oldest first.
     findings: VecDeque<Announcement>,
     is_publishing: bool,
-    /// Files of days that are not written yet: name and text.
-    files: VecDeque<(String, String)>,
-    is_writing: bool,
+    files: DayFileQueue,
     /// Who waits until an event is taken.
     waiting: Vec<(EventId, oneshot::Sender<()>)>,
 }
@@ -92,26 +87,6 @@ pub struct RiskEvaluator {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 struct Tick;
-
-/// Answer when everything that is committed now was taken.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "oneshot::Receiver<()>")]
-pub(super) struct Sync;
-
-/// Tell the status.
-#[derive(Debug, Message)]
-#[rtype(result = "Status")]
-pub(super) struct GetStatus(pub(super) Switch);
-
-/// Tell the breaches.
-#[derive(Debug, Message)]
-#[rtype(result = "Vec<Breach>")]
-pub(super) struct GetBreaches;
-
-/// Ask for the starting capital.
-#[derive(Debug, Message)]
-#[rtype(result = "Option<Decimal>")]
-pub(super) struct GetStartingCapital;
 
 /// Take no more.
 #[derive(Debug, Clone, Copy, Message)]
@@ -128,17 +103,19 @@ impl RiskEvaluator {
         counters: Arc<RiskCounters>,
     ) -> Self {
         let until = history.ring().newest();
+        // ids go on behind the newest one even when the clock was set back
+        let cursor = cursor.min(until);
+        // nothing to rebuild is no rebuilding
+        counters.is_rebuilt.store(cursor >= until, Ordering::Release);
         Self {
-            // ids go on behind the newest one even when the clock was set back
-            follower: Follower::new(history, cursor.min(until)),
+            follower: Follower::new(history, cursor),
             evaluation,
             around,
             counters,
             until,
             findings: VecDeque::new(),
             is_publishing: false,
-            files: VecDeque::new(),
-            is_writing: false,
+            files: DayFileQueue::default(),
             waiting: Vec::new(),
         }
     }
@@ -148,10 +125,22 @@ impl RiskEvaluator {
     }
 
     fn rebuilt(&mut self, ctx: &mut Context<Self>) {
-        let effects = self.evaluation.rebuilt(self.around.clock.now());
-        self.counters.is_rebuilt.store(true, Ordering::Release);
-        tracing::debug!(effects = effects.len(), "the day's figures are known again");
-        self.carry_out(effects, ctx);
+        let panics = self.around.panics.clone();
+        let is_rebuilt = panics.guard(NAME, || {
+            let effects = self.evaluation.rebuilt(self.around.clock.now());
+            tracing::debug!(effects = effects.len(), "the day's figures are known again");
+            self.carry_out(effects, ctx);
+        });
+        self.counters.is_rebuilt.store(is_rebuilt.is_ok(), Ordering::Release);
+        if is_rebuilt.is_err() {
+            self.distrust();
+        }
+    }
+
+    /// What a bug has interrupted may be missing in the figures.
+    fn distrust(&mut self) {
+        self.evaluation.distrust();
+        self.counters.is_hurt.store(true, Ordering::Relaxed);
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>, ctx: &mut Context<Self>) {
@@ -171,9 +160,9 @@ impl RiskEvaluator {
                     self.around.trips.iter().for_each(|switch| switch.do_send(trip.clone()));
                 }
                 Effect::WriteDay { name, text } => {
-                    self.files.push_back((name, text));
-                    if self.files.len() > MAX_FILES {
-                        self.files.pop_front();
+                    if let Some(name) = self.files.push(name, text) {
+                        tracing::error!(file = name, "the day's file was given up: too many of them wait to be written");
+                        self.counters.files_lost.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             }
@@ -222,29 +211,24 @@ impl RiskEvaluator {
 
     /// Writes the oldest file that waits, unless one is being written.
     fn write(&mut self, ctx: &mut Context<Self>) {
-        if self.is_writing {
-            return;
-        }
-        let Some((name, text)) = self.files.front().cloned() else { return };
-        self.is_writing = true;
+        let Some((name, text)) = self.files.begin() else { return };
         let path = self.around.folder.join(&name);
         let written = tokio::task::spawn_blocking(move || {
             path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
             atomic_file::create(&path, text.as_bytes())
         });
         ctx.spawn(wrap_future::<_, Self>(written).map(move |outcome, evaluator, ctx| {
-            evaluator.is_writing = false;
-            match outcome.map_err(std::io::Error::other).flatten() {
+            let outcome = outcome.map_err(std::io::Error::other).flatten();
+            evaluator.files.end(&name, outcome.is_ok());
+            evaluator.counters.files_waiting.store(evaluator.files.len(), Ordering::Relaxed);
+            match outcome {
                 Ok(is_new) => {
                     tracing::info!(file = name, is_new, "the day's file is there");
-                    evaluator.files.pop_front();
-                    evaluator.counters.files_waiting.store(0, Ordering::Relaxed);
                     evaluator.write(ctx);
                 }
                 Err(error) => {
                     tracing::error!(file = name, %error, "the day's file cannot be written; trying again");
                     evaluator.counters.files_failed.fetch_add(1, Ordering::Relaxed);
-                    evaluator.counters.files_waiting.store(evaluator.files.len(), Ordering::Relaxed);
                     ctx.run_later(RETRY, |evaluator, ctx| evaluator.write(ctx));
                 }
             }
@@ -259,6 +243,12 @@ impl RiskEvaluator {
             let effects = self.evaluation.roll(now);
             self.carry_out(effects, ctx);
         }
+        self.counters.is_hurt.store(self.evaluation.is_hurt(), Ordering::Relaxed);
+    }
+
+    /// Answers by `ask`, which is counted if it panics.
+    fn answer<T>(&self, ask: impl FnOnce(&Evaluation) -> T) -> Result<T, Contained> {
+        self.around.panics.guard(NAME, || ask(&self.evaluation))
     }
 }
 
@@ -285,21 +275,24 @@ impl Follows for RiskEvaluator {
     fn take(&mut self, events: Vec<Arc<Event>>, ctx: &mut Context<Self>) {
         let panics = self.around.panics.clone();
         for event in &events {
-            match panics.guard(NAME, || self.evaluation.take(event)) {
+            let taken = panics.guard(NAME, || {
+                let effects = self.evaluation.take(event);
                 // at once: a finding does not wait for the rest of the turn
-                Ok(effects) if !effects.is_empty() => self.carry_out(effects, ctx),
-                Ok(_) => {}
-                // an event that is a bug's undoing may be missing in the figures
-                Err(_) => self.evaluation.distrust(),
+                if !effects.is_empty() {
+                    self.carry_out(effects, ctx);
+                }
+            });
+            if taken.is_err() {
+                self.distrust();
             }
         }
         let cursor = self.follower.cursor();
-        for (_, waiter) in self.waiting.extract_if(.., |(id, _)| *id <= cursor) {
+        for (_, waiter) in self.waiting.extract_if(.., |(id, waiter)| *id <= cursor || waiter.is_closed()) {
             // a reader that is gone needs no answer
             let _ = waiter.send(());
         }
         if !self.is_rebuilt() && cursor >= self.until {
-            let _ = panics.guard(NAME, || self.rebuilt(ctx));
+            self.rebuilt(ctx);
         }
     }
 }
@@ -332,8 +325,10 @@ impl Handler<LimitsChanged> for RiskEvaluator {
     fn handle(&mut self, LimitsChanged(limits): LimitsChanged, ctx: &mut Self::Context) {
         let panics = self.around.panics.clone();
         let now = self.around.clock.now();
-        let effects = panics.guard(NAME, || self.evaluation.set_limits(Limits::clone(&limits), now));
-        self.carry_out(effects.unwrap_or_default(), ctx);
+        let _ = panics.guard(NAME, || {
+            let effects = self.evaluation.set_limits(Limits::clone(&limits), now);
+            self.carry_out(effects, ctx);
+        });
     }
 }
 
@@ -349,12 +344,14 @@ impl Handler<Tick> for RiskEvaluator {
 impl Handler<Sync> for RiskEvaluator {
     type Result = MessageResult<Sync>;
 
-    fn handle(&mut self, _: Sync, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Sync(_permit): Sync, _: &mut Self::Context) -> Self::Result {
         let (done, taken) = oneshot::channel();
         let newest = self.follower.newest();
         if self.follower.cursor() >= newest {
             let _ = done.send(());
         } else {
+            // who has given up waits no longer
+            self.waiting.retain(|(_, waiter)| !waiter.is_closed());
             self.waiting.push((newest, done));
         }
         MessageResult(taken)
@@ -364,24 +361,25 @@ impl Handler<Sync> for RiskEvaluator {
 impl Handler<GetStatus> for RiskEvaluator {
     type Result = MessageResult<GetStatus>;
 
-    fn handle(&mut self, GetStatus(switch): GetStatus, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.evaluation.view(self.around.clock.now()).status(switch))
+    fn handle(&mut self, GetStatus(switch, _permit): GetStatus, _: &mut Self::Context) -> Self::Result {
+        let now = self.around.clock.now();
+        MessageResult(self.answer(|evaluation| evaluation.view(now).status(switch)))
     }
 }
 
 impl Handler<GetBreaches> for RiskEvaluator {
     type Result = MessageResult<GetBreaches>;
 
-    fn handle(&mut self, _: GetBreaches, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.evaluation.breaches())
+    fn handle(&mut self, GetBreaches(_permit): GetBreaches, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.answer(|evaluation| (!evaluation.is_rebuilding()).then(|| evaluation.breaches())))
     }
 }
 
 impl Handler<GetStartingCapital> for RiskEvaluator {
-    type Result = Option<Decimal>;
+    type Result = Result<Option<Decimal>, Contained>;
 
-    fn handle(&mut self, _: GetStartingCapital, _: &mut Self::Context) -> Self::Result {
-        self.evaluation.starting_capital()
+    fn handle(&mut self, GetStartingCapital(_permit): GetStartingCapital, _: &mut Self::Context) -> Self::Result {
+        self.answer(Evaluation::starting_capital)
     }
 }
 

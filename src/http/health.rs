@@ -86,16 +86,26 @@ fn evaluator(state: &State) -> (&'static str, Value) {
     let counters = state.risk.counters();
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let (waiting, files) = (counters.waiting.load(Ordering::Relaxed), counters.files_waiting.load(Ordering::Relaxed));
-    let status = if files == 0 && count(&counters.lost) == 0 { "ok" } else { "degraded" };
+    let (running, rebuilding) = (state.risk.is_running(), !counters.is_rebuilt.load(Ordering::Acquire));
+    let incomplete = counters.is_hurt.load(Ordering::Relaxed);
+    let is_well = running && !rebuilding && !incomplete && files == 0;
+    let status = if is_well && count(&counters.lost) + count(&counters.files_lost) == 0 { "ok" } else { "degraded" };
+    let queue = state.risk.admission();
     let body = json!({
         "status": status,
-        "rebuilding": !counters.is_rebuilt.load(Ordering::Acquire),
+        "running": running,
+        "rebuilding": rebuilding,
+        "incomplete": incomplete,
+        "queue": queue.used(),
+        "queue_capacity": queue.capacity(),
+        "refused": queue.refused(),
         "findings_published": count(&counters.published),
         "findings_waiting": waiting,
         "findings_refused": count(&counters.refused),
         "findings_lost": count(&counters.lost),
         "day_files_waiting": files,
         "day_files_failed": count(&counters.files_failed),
+        "day_files_lost": count(&counters.files_lost),
     });
     (status, body)
 }

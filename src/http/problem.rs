@@ -15,7 +15,7 @@ use super::connection::Control;
 use crate::actors::admission::Full;
 use crate::actors::journal_reader::ReadError;
 use crate::actors::publisher::PublishError;
-use crate::actors::risk_handle::Gone;
+use crate::actors::risk_handle::RiskError;
 use crate::actors::sse_session::Connection as _;
 use crate::domain::envelope::Refusal;
 use crate::domain::fault::FieldFault;
@@ -316,9 +316,16 @@ impl From<ReadError> for Problem {
     }
 }
 
-impl From<Gone> for Problem {
-    fn from(_: Gone) -> Self {
-        Self::unavailable("risk is not evaluated; restart the service", FAILURE_RETRY)
+impl From<RiskError> for Problem {
+    fn from(error: RiskError) -> Self {
+        match error {
+            RiskError::Gone => Self::unavailable("risk is not evaluated; restart the service", FAILURE_RETRY),
+            RiskError::Busy => Self::unavailable("too many questions about risk are waiting; try again", QUEUE_RETRY),
+            RiskError::Rebuilding => {
+                Self::unavailable("the day's figures are being rebuilt from the journal; try again", QUEUE_RETRY)
+            }
+            RiskError::Failed => Self::Internal,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::super::history::EventQuery;
 use super::super::kill_switch::Trip;
 use super::super::risk_evaluator::{LimitsChanged, Surroundings};
-use super::super::risk_handle::RiskHandle;
+use super::super::risk_handle::{RiskError, RiskHandle};
 use super::world::{LIMITS, RULES, World};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::envelope::parse;
@@ -21,11 +21,10 @@ use crate::domain::filter::Filter;
 use crate::domain::id::EventId;
 use crate::domain::risk::breach::Band;
 use crate::domain::risk::evaluation::{Evaluation, Settings};
-use crate::domain::risk::kill_switch::TradingState;
+use crate::domain::risk::kill_switch::{Position, TradingState};
 use crate::domain::risk::limits::{LimitKind, Limits};
 use crate::domain::risk::session::Session;
 use crate::domain::risk::state::Rules;
-use crate::domain::risk::status::Switch;
 
 /// Remembers what it was told.
 struct KillSwitch(Arc<Mutex<Vec<Trip>>>);
@@ -137,7 +136,9 @@ impl Harbour {
     }
 
     async fn status(&self) -> Value {
-        let switch = Switch { state: TradingState::Active, reason: None, actor: None, since: None };
+        let (state, now) = (TradingState::Active, self.clock.now());
+        let (reason, actor) = (String::new(), String::new());
+        let switch = Position { state, previous: state, reason, actor, since: now, timestamp: now, seq: 0 };
         let status = self.risk.status(switch).await.expect("there");
         serde_json::from_str(&serde_json::to_string(&status).expect("json")).expect("json")
     }
@@ -153,6 +154,21 @@ async fn a_breach_is_published_and_trips_the_kill_switch_once() {
     assert_eq!(trips.len(), 1);
     assert_eq!((trips[0].to, trips[0].actor.as_str()), (TradingState::Halted, "risk_evaluator"));
     assert!(trips[0].cause.starts_with("max_daily_loss::2025-11-18T07:55:41"), "{}", trips[0].cause);
+}
+
+#[actix_web::test]
+async fn a_new_evaluator_says_that_it_rebuilds_until_it_has_taken_the_journal() {
+    let mut harbour = Harbour::new().await;
+    harbour.state(-1_500).await;
+    harbour.risk.stop().await;
+    assert!(!harbour.risk.is_running());
+    assert_eq!(harbour.risk.breaches().await, Err(RiskError::Gone));
+    let last = harbour.world.history.ring().newest();
+    harbour.risk = start(&harbour.world, &harbour.clock, &harbour.folder, &harbour.trips);
+    assert!(last > EventId::ZERO && !harbour.risk.counters().is_rebuilt.load(Ordering::Acquire));
+    harbour.settle().await;
+    assert!(harbour.risk.counters().is_rebuilt.load(Ordering::Acquire));
+    assert_eq!(harbour.risk.breaches().await.map(|breaches| breaches.len()), Ok(1));
 }
 
 #[actix_web::test]

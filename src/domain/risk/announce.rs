@@ -159,6 +159,8 @@ pub struct Announced {
     pub open: BTreeMap<Key, Breach>,
     /// The newest warnings, by the event that caused them.
     pub warned: BTreeMap<Key, EventId>,
+    /// The newest breaches that were said to have ended, by the event that caused them.
+    pub ended: BTreeMap<Key, EventId>,
 }
 
 /// The part of an event that its header may lack.
@@ -206,6 +208,7 @@ impl Announced {
             self.warned.insert(key, cause);
         } else if event_type == CLEARED {
             self.open.remove(&key);
+            self.ended.insert(key, cause);
         } else {
             let since = Moment { at: Timestamp::parse(&told.since).ok()?, cause };
             let figure = |raw: &str| amount(raw).unwrap_or(Decimal::ZERO);

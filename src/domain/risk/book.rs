@@ -1,8 +1,8 @@
 //! A position by average cost, in exact decimals: what a fill closes, and what that realises.
 //!
 //! The book of a day begins empty: a position from the day before is known when its engine tells it (`position_event`), else
-//! the first fill counts as opening. What the engine says replaces the book when the next fill comes later than
-//! a minute; before that, the fill is the one that it already speaks of.
+//! the first fill counts as opening. What the engine says replaces the book at the next fill, unless that is the
+//! very fill that it already speaks of: within a minute, and giving the size that was said.
 
 use rust_decimal::Decimal;
 
@@ -51,11 +51,13 @@ impl Book {
 
     /// Takes a fill of a signed quantity; tells what it realised if it closed something.
     pub fn fill(&mut self, quantity: Decimal, price: Decimal, at: i64) -> Option<Decimal> {
-        if let Some(said) = self.said.filter(|said| said.at >= self.filled_at && at.saturating_sub(said.at) > SAME_TRADE) {
+        if let Some(said) = self.said.filter(|said| said.at >= self.filled_at && !self.has_said(said, quantity, price, at)) {
             // some engines tell a size without its sign
             let is_same = said.size.abs() == self.quantity.abs();
             let quantity = if is_same { self.quantity } else { said.size };
-            *self = Self { quantity, average: said.price.unwrap_or(self.average), ..*self };
+            // of what was carried at an unknown cost the result is unknown, and nothing is made up
+            let known = if self.quantity.is_zero() { price } else { self.average };
+            *self = Self { quantity, average: said.price.unwrap_or(known), ..*self };
         }
         self.said = self.said.filter(|said| said.at > at);
         self.filled_at = at;
@@ -74,11 +76,22 @@ impl Book {
         }
         Some(gain.checked_mul(closed)?.round_dp(PLACES))
     }
+
+    /// Whether what was `said` has the fill in it.
+    fn has_said(&self, said: &Holding, quantity: Decimal, price: Decimal, at: i64) -> bool {
+        let after = self.quantity + quantity;
+        // a size without its sign may be a short one; from an empty book only if it cost what was just paid
+        let is_short = self.quantity.is_sign_negative() && !self.quantity.is_zero();
+        let is_unsigned = is_short || (self.quantity.is_zero() && said.price == Some(price));
+        let is_after = said.size == after || (is_unsigned && said.size == after.abs());
+        is_after && at.saturating_sub(said.at) <= SAME_TRADE
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const MINUTE: i64 = 60_000_000;
 
@@ -107,5 +120,50 @@ mod tests {
         assert_eq!(book.fill(n("-3"), n("50"), 3 * MINUTE), None, "it was closed without an order");
         book.say(Holding { size: n("-3"), price: Some(n("50")), at: 3 * MINUTE + 1 });
         assert_eq!(book.fill(n("3"), n("60"), 3 * MINUTE + 2), Some(n("-30")));
+    }
+
+    #[test]
+    fn a_position_from_the_day_before_is_closed_by_a_fill_soon_after_it_was_told() {
+        for (size, by, price, result) in [("-13", "13", "110", "-130"), ("13", "-13", "90", "-130")] {
+            let mut book = Book::default();
+            book.say(Holding { size: n(size), price: Some(n("100")), at: 0 });
+            assert_eq!(book.fill(n(by), n(price), MINUTE / 12), Some(n(result)));
+            assert_eq!(book.size(), Decimal::ZERO);
+        }
+    }
+
+    #[test]
+    fn a_position_that_was_told_before_its_own_fill_is_not_counted_twice() {
+        for (size, quantity) in [("10", "10"), ("-10", "-10"), ("10", "-10")] {
+            let mut book = Book::default();
+            book.say(Holding { size: n(size), price: Some(n("100")), at: 0 });
+            assert_eq!(book.fill(n(quantity), n("100"), 1), None);
+            assert_eq!(book.size(), n(quantity));
+        }
+    }
+
+    #[test]
+    fn what_was_carried_at_an_unknown_cost_has_no_result_made_up_for_it() {
+        let mut book = Book::default();
+        book.say(Holding { size: n("10"), price: None, at: 0 });
+        assert_eq!(book.fill(n("-10"), n("100"), 1), Some(Decimal::ZERO));
+    }
+
+    proptest! {
+        #[test]
+        fn what_an_engine_says_of_its_position_changes_no_result(
+            carried in -5_i64..6, fills in proptest::collection::vec((prop_oneof![-5_i64..0, 1_i64..6], 90_i64..110), 1..20),
+        ) {
+            // told right before a fill of its own size, it is taken for that fill
+            prop_assume!(fills[0].0.abs() != carried.abs());
+            let (mut told, mut truth) = (Book::default(), Book::default());
+            truth.fill(carried.into(), n("100"), 0);
+            for (second, (quantity, price)) in fills.into_iter().enumerate() {
+                let at = second as i64 * 1_000_000;
+                told.say(Holding { size: truth.quantity, price: Some(truth.average), at });
+                let result = truth.fill(quantity.into(), price.into(), at + 1);
+                prop_assert_eq!(told.fill(quantity.into(), price.into(), at + 1), result);
+            }
+        }
     }
 }

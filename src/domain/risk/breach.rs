@@ -199,7 +199,7 @@ impl Monitor {
     /// After a silent replay: takes over what `announced` says was told before, and gives what is to be told now. `day` is
     /// when the current day began; `knows_limits` says that all of it was replayed with the limits that hold.
     pub fn reconcile(&mut self, announced: Announced, knows_limits: bool, day: Timestamp, now: Timestamp) -> Vec<Finding> {
-        let Announced { mut open, warned } = announced;
+        let Announced { mut open, warned, ended } = announced;
         let mut findings = Vec::new();
         for (key, excursion) in &self.excursions {
             let is_told = warned.get(key).is_some_and(|cause| *cause >= excursion.entry.since.cause);
@@ -215,6 +215,10 @@ impl Monitor {
             };
             let told = if open.get(key).is_some_and(is_same) { open.remove(key) } else { None };
             let Some(told) = told else {
+                if ended.get(key).is_some_and(|cause| *cause >= breach.since.cause) {
+                    // it was told, and told to have ended, under a limit that holds no more: this is another one
+                    breach.since = Moment::of_clock(now);
+                }
                 findings.push(Finding::Raised(breach.clone()));
                 continue;
             };

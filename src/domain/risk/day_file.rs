@@ -90,6 +90,7 @@ mod tests {
     use crate::domain::envelope::{Rules as Envelope, parse};
     use crate::domain::id::EventId;
     use crate::domain::risk::daily_file;
+    use crate::domain::risk::fact::Heard;
     use crate::domain::risk::session::Session;
     use crate::domain::risk::state::Rules;
 
@@ -101,7 +102,8 @@ mod tests {
         assert_eq!(text(&state), None, "nothing was traded");
         let rules = Envelope { max_event_bytes: 1 << 10, max_depth: 8, accept_unknown_types: true };
         let json = br#"{"type":"performance_update","source":"fno","payload":{"metrics":{"realized_pnl":-929.4999999995}}}"#;
-        state.apply(&parse(json, &rules, now).expect("valid").stamp(EventId::first_at(now)));
+        let event = parse(json, &rules, now).expect("valid").stamp(EventId::first_at(now));
+        state.apply(&event, Heard::of(&event));
         let file = daily_file::parse(text(&state).expect("a file").as_bytes()).expect("readable");
         assert_eq!((file.pnl.to_string().as_str(), file.starting_capital), ("-929.4999999995", Some(5_000_000.into())));
         assert!(file.is_ours);

@@ -1,4 +1,5 @@
-//! A series of equity: its peak, its trough, and the largest fall on the way.
+//! A series of equity: its peak, its trough, and the largest fall on the way; and the same of P&L, which is equity as soon as
+//! it is known what it began with.
 
 use rust_decimal::Decimal;
 
@@ -35,12 +36,58 @@ impl Series {
         self.drawdown_pct = self.drawdown_pct.max(percent(self.peak - value, self.peak));
     }
 
+    /// From here on `by` more belongs to it that is neither gain nor loss; a fall that was seen stays what it was.
+    pub fn shift(&mut self, by: Decimal) {
+        self.last += by;
+        self.peak += by;
+        self.trough += by;
+    }
+
     /// Takes a fall from `peak` to `trough` that is known to have happened; what came before and after is kept.
     pub fn fell(&mut self, peak: Decimal, trough: Decimal) {
         self.peak = self.peak.max(peak);
         self.trough = self.trough.min(trough);
         if trough <= peak {
             self.drawdown_pct = self.drawdown_pct.max(percent(peak - trough, peak));
+        }
+    }
+}
+
+/// P&L over the day, in time order, from 0 on. The capital comes in when it is read, so that a capital that is told late or
+/// anew is no gain and no loss.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Course {
+    last: Decimal,
+    peak: Decimal,
+    trough: Decimal,
+    /// From where to where it fell most, by the capital of that time.
+    worst: (Decimal, Decimal),
+}
+
+impl Course {
+    /// Takes the next P&L. Falls are compared in percent of what `capital` made of the peak, without one by amount.
+    pub fn push(&mut self, pnl: Decimal, capital: Option<Decimal>) {
+        self.last = pnl;
+        self.peak = self.peak.max(pnl);
+        self.trough = self.trough.min(pnl);
+        let size = |(from, to): (Decimal, Decimal)| match capital {
+            Some(capital) => percent(from - to, capital + from),
+            None => Some(from - to),
+        };
+        if size((self.peak, pnl)) > size(self.worst) {
+            self.worst = (self.peak, pnl);
+        }
+    }
+
+    /// The equity that began with `capital`.
+    #[must_use]
+    pub fn from(self, capital: Decimal) -> Series {
+        let (from, to) = self.worst;
+        Series {
+            last: capital + self.last,
+            peak: capital + self.peak,
+            trough: capital + self.trough,
+            drawdown_pct: percent(from - to, capital + from),
         }
     }
 }

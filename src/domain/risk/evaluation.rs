@@ -3,11 +3,13 @@
 //! It is the whole of the risk evaluator without its actor. While the journal is replayed it is silent, and learns from the
 //! service's own earlier events what has been announced; [`Evaluation::rebuilt`] gives what is still to be said.
 
+use std::collections::VecDeque;
+
 use rust_decimal::Decimal;
 
 use super::announce::{Announced, Announcement};
 use super::breach::{Band, Breach, Finding, Key, Moment, Monitor};
-use super::fact::{Fact, Heard, RUNTIME_METRICS};
+use super::fact::{Fact, Heard};
 use super::kill_switch::TradingState;
 use super::limits::{LimitKind, Limits};
 use super::session::Session;
@@ -83,7 +85,7 @@ pub struct Evaluation {
     came_late: bool,
     engine_kill: Option<EngineKill>,
     /// Trips of the replayed time.
-    kills: Vec<Cause>,
+    kills: VecDeque<Cause>,
     /// Whether an internal error may have left something out of this day.
     is_hurt: bool,
     /// Starting capital by the newest `runtime_metrics.json`, whatever its day.
@@ -105,7 +107,7 @@ impl Evaluation {
             announced,
             came_late: false,
             engine_kill: None,
-            kills: Vec::new(),
+            kills: VecDeque::new(),
             is_hurt: false,
             file_capital: None,
         }
@@ -121,13 +123,12 @@ impl Evaluation {
         if let Some(announced) = &mut self.announced {
             announced.take(event);
         }
-        if event.header().event_type == RUNTIME_METRICS
-            && let Heard::Fact(Fact::File(file)) = Heard::of(event)
-        {
+        let heard = Heard::of(event);
+        if let Heard::Fact(Fact::File(file)) = &heard {
             self.file_capital = file.money.starting.or(self.file_capital);
         }
         effects.extend(self.engine_killed(event));
-        let touched = self.day.apply(event);
+        let touched = self.day.apply(event, heard);
         let findings = self.assess(&touched, moment);
         effects.extend(self.effects(findings));
         effects
@@ -162,6 +163,8 @@ impl Evaluation {
         let is_partial = self.is_partial();
         let over = std::mem::replace(&mut self.day, next);
         self.is_hurt = false;
+        // as after a restart, which knows of none before the day
+        self.engine_kill = None;
         let findings = self.monitor.roll(now);
         let mut effects = self.effects(findings);
         // half a day's figures are nobody's figures
@@ -197,6 +200,18 @@ impl Evaluation {
         self.is_hurt = true;
     }
 
+    /// Whether something of the day may have been left out.
+    #[must_use]
+    pub fn is_hurt(&self) -> bool {
+        self.is_hurt
+    }
+
+    /// Whether the journal's past is still being taken.
+    #[must_use]
+    pub fn is_rebuilding(&self) -> bool {
+        self.announced.is_some()
+    }
+
     /// The breaches, in the order of the limits.
     #[must_use]
     pub fn breaches(&self) -> Vec<Breach> {
@@ -211,15 +226,21 @@ impl Evaluation {
             monitor: &self.monitor,
             limits: &self.limits,
             stale_after: self.settings.stale_after,
-            rebuilding: self.announced.is_some(),
-            partial: self.is_partial(),
+            rebuilding: self.is_rebuilding(),
+            partial: self.lacks_events(),
+            hurt: self.is_hurt,
             engine_kill: self.engine_kill.as_ref(),
             now,
         }
     }
 
     fn is_partial(&self) -> bool {
-        self.is_hurt || self.day.day().start < self.settings.complete_from
+        self.is_hurt || self.lacks_events()
+    }
+
+    /// Whether the journal no longer has all of the day.
+    fn lacks_events(&self) -> bool {
+        self.day.day().start < self.settings.complete_from
     }
 
     fn assess(&mut self, touched: &Touched, moment: Moment) -> Vec<Finding> {
@@ -302,9 +323,11 @@ impl Evaluation {
             cause: format!("kill_switch_triggered:{}", event.id()),
         };
         if self.announced.is_some() {
-            if self.kills.len() < MAX_KILLS {
-                self.kills.push(cause);
+            if self.kills.len() >= MAX_KILLS {
+                // what is newest says most of how things stand
+                self.kills.pop_front();
             }
+            self.kills.push_back(cause);
             return None;
         }
         Some(Effect::Trip(cause))

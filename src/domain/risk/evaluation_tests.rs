@@ -4,6 +4,7 @@ use chrono::NaiveTime;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
+use super::super::kill_switch::Position;
 use super::*;
 use crate::domain::envelope::{Rules as Envelope, parse};
 use crate::domain::event::Draft;
@@ -89,6 +90,33 @@ fn lower_limits_raise_at_once_and_higher_ones_clear() {
 }
 
 #[test]
+fn what_ended_under_a_limit_that_was_taken_back_while_nobody_ran_begins_anew() {
+    let restarted = |limit: i64, journal: &[Event], at: u64| {
+        let mut evaluation = Evaluation::new(settings(), limits(limit), time(MORNING));
+        journal.iter().for_each(|event| assert_eq!(evaluation.take(event), []));
+        evaluation.rebuilt(time(at))
+    };
+    let announced = |effects: &[Effect], at: u64| -> Vec<Event> {
+        let told = effects.iter().filter_map(|effect| if let Effect::Announce(told) = effect { Some(told) } else { None });
+        told.enumerate().map(|(n, told)| own(told, at + u64::try_from(n).expect("small"))).collect()
+    };
+    let mut journal = vec![pnl(-1_500, MORNING + 1_000)];
+    let raised = live().take(&journal[0]);
+    journal.extend(announced(&raised, MORNING + 1_010));
+    let cleared = restarted(5_000, &journal, MORNING + 2_000);
+    assert_eq!(words(&cleared), ["risk_breach_cleared"]);
+    journal.extend(announced(&cleared, MORNING + 2_010));
+    let again = restarted(1_000, &journal, MORNING + 3_000);
+    assert_eq!(words(&again), ["risk_breach", "trip halted"]);
+    let cause = |effects: &[Effect]| {
+        effects.iter().find_map(|effect| if let Effect::Trip(trip) = effect { Some(trip.cause.clone()) } else { None })
+    };
+    assert_ne!(cause(&again), cause(&raised), "another cause, which trips again");
+    journal.extend(announced(&again, MORNING + 3_010));
+    assert_eq!(words(&restarted(1_000, &journal, MORNING + 4_000)), ["trip halted"], "told; the switch knows the cause");
+}
+
+#[test]
 fn a_day_that_is_over_ends_its_breaches_and_leaves_its_file() {
     let mut live = live();
     live.take(&pnl(-2_000, MORNING + 5));
@@ -143,6 +171,53 @@ fn an_engines_own_kill_switch_trips_and_is_shown() {
     assert_eq!(words(&live.take(&killed)), ["trip reducing"]);
     let view = live.view(time(MORNING + 8));
     assert_eq!(view.engine_kill.and_then(|kill| kill.reason.as_deref()), Some("margin"));
+    live.roll(live.day_ends());
+    assert_eq!(live.view(time(MORNING + 86_400_000)).engine_kill, None, "it was of the day before");
+}
+
+#[test]
+fn of_many_kills_in_a_replay_the_newest_are_passed_on() {
+    let mut replaying = Evaluation::new(settings(), limits(1_000), time(MORNING));
+    for n in 0..=MAX_KILLS as u64 {
+        replaying.take(&event(&format!(r#"{{"type":"kill_switch_triggered","source":"e{n}","payload":{{}}}}"#), MORNING + n));
+    }
+    let actors: Vec<String> = replaying
+        .rebuilt(time(MORNING + 1_000))
+        .into_iter()
+        .filter_map(|effect| match effect {
+            Effect::Trip(cause) => Some(cause.actor),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((actors.len(), actors[0].as_str(), actors[MAX_KILLS - 1].as_str()), (MAX_KILLS, "e1", "e100"));
+}
+
+#[test]
+fn what_makes_the_figures_incomplete_is_a_reason_of_its_own() {
+    let reasons = |live: &Evaluation| {
+        let now = time(MORNING + 8);
+        let switch = Position {
+            state: TradingState::Active,
+            previous: TradingState::Active,
+            reason: String::new(),
+            actor: String::new(),
+            since: now,
+            timestamp: now,
+            seq: 0,
+        };
+        let status = serde_json::to_value(live.view(now).status(switch)).expect("json");
+        assert_eq!(status["trading"]["new_positions_allowed"], false, "{status}");
+        status["trading"]["reasons"].to_string()
+    };
+    let mut hurt = live();
+    hurt.take(&pnl(1, MORNING + 5));
+    hurt.distrust();
+    assert!(reasons(&hurt).contains("internal error") && !reasons(&hurt).contains("journal.max_bytes"));
+    let mut unread = live();
+    unread.take(&pnl(1, MORNING + 5));
+    let bad = r#"{"type":"performance_update","source":"fno","payload":{"metrics":{"realized_pnl":"a lot"}}}"#;
+    unread.take(&event(bad, MORNING + 6));
+    assert!(reasons(&unread).contains("1 trades, fills or statements could not be read"), "{}", reasons(&unread));
 }
 
 proptest! {

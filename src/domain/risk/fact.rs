@@ -85,7 +85,7 @@ pub struct Statement {
 pub struct FileFigures {
     /// The money.
     pub money: Statement,
-    /// A fall of equity that is known to have happened: from, to.
+    /// Falls of equity that the file is trusted to tell of this day: from, to.
     pub falls: Vec<(Decimal, Decimal)>,
     /// Closed trades.
     pub trades: Option<u64>,

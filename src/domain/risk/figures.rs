@@ -85,7 +85,7 @@ impl DayState {
             (Some(stated), Some(filed)) if filed.drawdown_pct > stated.drawdown_pct => Some((filed, EquityBasis::Filed)),
             (Some(stated), _) => Some((stated, EquityBasis::Stated)),
             (None, Some(filed)) => Some((filed, EquityBasis::Filed)),
-            (None, None) => self.computed.map(|computed| (computed, EquityBasis::Computed)),
+            (None, None) => self.computed().map(|computed| (computed, EquityBasis::Computed)),
         }
     }
 
@@ -102,7 +102,7 @@ impl DayState {
         let count = |value: u64, by_events: bool| Figure {
             value: self.counted(value),
             source: self.counted(value).map(|_| if by_events { Basis::Events } else { Basis::File }.as_str()),
-            at: if by_events { self.newest } else { self.file.as_ref().map(|(at, _)| *at) },
+            at: if by_events { self.heard_at() } else { self.file.as_ref().map(|(at, _)| *at) },
         };
         Figures {
             realized_pnl: basis.with(pnl.map(|pnl| pnl.realized)),

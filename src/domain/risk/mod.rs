@@ -4,6 +4,7 @@ pub mod announce;
 pub mod backtest;
 pub mod book;
 pub mod breach;
+pub mod counts;
 pub mod daily_file;
 pub mod daily_series;
 pub mod day_file;

@@ -3,7 +3,8 @@
 //! Nested: `equity{starting_capital, current_equity, realized_pnl, ...}`, `overall{total_trades, ...}`, `per_symbol`. Flat: the
 //! same figures at the top, with an `equity_curve`. Neither's `max_drawdown` is used. Of the curve the day's largest fall is
 //! kept; a nested file has none, so the falls from its starting capital to its lowest and from its highest to its current
-//! equity stand in for it: they happened for certain.
+//! equity stand in for it. Nothing in the file says that they happened today: the shape is trusted to be the day's own, so
+//! bounds of a lifetime would be taken for a drawdown of the day.
 
 use std::collections::BTreeMap;
 
@@ -96,9 +97,9 @@ pub fn parse(bytes: &[u8], session: &Session) -> Result<String, String> {
         figures.remove("min_equity");
         figures.extend([("curve_peak", Number(peak)), ("curve_trough", Number(trough))]);
     }
-    let of = |name: &str| match &overall {
-        Some(overall) if overall.get(name).is_some() => count(overall, name),
-        _ => count(&top, name),
+    let of = |name: &str| match overall.as_ref().map_or(Ok(None), |overall| count(overall, name))? {
+        None => count(&top, name),
+        known => Ok(known),
     };
     let normal = Normal {
         shape,
@@ -214,7 +215,7 @@ mod tests {
     fn the_nested_shape_gives_its_bounds_and_counts() {
         let read = read(
             r#"{"asof":"2024-08-23T13:05:07.003402","equity":{"starting_capital":5000000.0,"current_equity":4998485.25,"max_equity":5000000.0,
-            "min_equity":4998481.45,"max_drawdown":1518.55},"overall":{"total_trades":9,"net_pnl":-1514.75},"loss_streak":3,
+            "min_equity":4998481.45,"max_drawdown":1518.55},"overall":{"total_trades":9,"loss_streak":null,"net_pnl":-1514.75},"loss_streak":3,
             "per_symbol":{"N":{"trades":6},"B":{"total_trades":3},"X":{}}}"#,
         );
         assert_eq!((read["total_trades"].as_u64(), read["loss_streak"].as_u64()), (Some(9), Some(3)));

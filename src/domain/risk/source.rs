@@ -6,7 +6,8 @@
 //!   closed.
 //! - **Statement** `S`: `performance_update` and `equity_snapshot` are absolute; the newest by its own time holds. It is
 //!   **carried on** by what is newer than itself: by the change of the equity that it was stated with, else by newer
-//!   positions and by what was realised since.
+//!   positions and by what was realised since. One that leaves out what is unrealised leaves it as it was told last, less what
+//!   was realised of it, until a position or a statement tells it anew.
 //! - The larger loss counts: the least of `S`, `S` carried on, and `E`. `E` of a source that states counts only when it has
 //!   told a `trade_closed`: engines in the field close positions without telling an order, so their fills alone would give
 //!   losses that there are none of, or hide some.
@@ -107,7 +108,7 @@ pub struct Pnl {
     pub unrealized: Decimal,
     /// What it is based on.
     pub basis: Basis,
-    /// When that was told, in microseconds; `None` for what is known by events alone.
+    /// When that was told, in microseconds; of what is known by events alone the source's last sign of life.
     pub at: Option<i64>,
 }
 
@@ -150,6 +151,8 @@ impl Basis {
 struct Stated {
     what: Statement,
     at: i64,
+    /// The unrealised P&L that it told, or that was told last before it, and when.
+    unrealized: Option<(i64, Decimal)>,
     /// Realised by events that are newer.
     since: Decimal,
     /// When the newest of those happened.
@@ -168,6 +171,10 @@ pub struct Source {
     has_trades: bool,
     stated: Option<Stated>,
     equity: Option<(i64, Decimal)>,
+    /// The equity that it says it started with, and when it said so: later statements may leave it out.
+    starting: Option<(i64, Decimal)>,
+    /// When it last gave a sign of life, in microseconds.
+    heard_at: Option<i64>,
 }
 
 impl Source {
@@ -196,7 +203,18 @@ impl Source {
     /// The equity that it says it started with.
     #[must_use]
     pub fn starting(&self) -> Option<Decimal> {
-        self.stated.and_then(|stated| stated.what.starting)
+        self.starting.map(|(_, starting)| starting)
+    }
+
+    /// When it last gave a sign of life, in microseconds.
+    #[must_use]
+    pub fn heard_at(&self) -> Option<i64> {
+        self.heard_at
+    }
+
+    /// Takes a sign of life.
+    pub fn hear(&mut self, at: i64) {
+        self.heard_at = self.heard_at.max(Some(at));
     }
 
     /// Takes a closed trade.
@@ -256,30 +274,44 @@ impl Source {
         }
     }
 
-    /// Takes a statement, unless there is a newer one; says whether it did.
-    pub fn state(&mut self, what: Statement, at: i64) -> bool {
-        let has_pnl = what.realized.or(what.total).is_some();
-        let is_news = has_pnl && self.stated.is_none_or(|stated| stated.at <= at);
-        if is_news {
-            self.stated = Some(Stated { what, at, since: Decimal::ZERO, since_at: None });
+    /// Takes what is newer than what is known. What a statement leaves out goes on as it was told last.
+    pub fn state(&mut self, mut what: Statement, at: i64) {
+        if let Some(equity) = what.equity {
+            self.state_equity(equity, at);
         }
-        what.equity.is_some_and(|equity| self.state_equity(equity, at)) || is_news
+        if let Some(starting) = what.starting.filter(|_| self.starting.is_none_or(|(told, _)| told <= at)) {
+            self.starting = Some((at, starting));
+        }
+        let before = self.stated;
+        if before.is_some_and(|before| before.at > at) {
+            return;
+        }
+        if what.realized.or(what.total).is_none() && what.unrealized.is_some() {
+            // a total before it speaks of both, and goes on to
+            what.realized = before.map_or(Some(self.realized), |before| Some(before.what.realized? + before.since));
+        }
+        if what.realized.or(what.total).is_none() {
+            return;
+        }
+        let unrealized = what.unrealized.map(|unrealized| (at, unrealized)).or_else(|| {
+            let (told, open) = before?.unrealized?;
+            Some((told, still_open(open, what.realized? - before?.what.realized?)))
+        });
+        self.stated = Some(Stated { what, at, unrealized, since: Decimal::ZERO, since_at: None });
     }
 
-    /// Takes an equity, unless there is a newer one; says whether it did.
-    pub fn state_equity(&mut self, equity: Decimal, at: i64) -> bool {
-        let is_news = self.equity.is_none_or(|(told, _)| told <= at);
-        if is_news {
+    /// Takes an equity, unless there is a newer one.
+    pub fn state_equity(&mut self, equity: Decimal, at: i64) {
+        if self.equity.is_none_or(|(told, _)| told <= at) {
             self.equity = Some((at, equity));
         }
-        is_news
     }
 
     /// Its P&L of the day; `None` as long as it has said nothing of it.
     #[must_use]
     pub fn pnl(&self, include_unrealized: bool) -> Option<Pnl> {
         let events = Pnl { realized: self.realized, unrealized: self.unrealized, basis: Basis::Events, at: None };
-        let Some(stated) = self.stated else { return self.has_events.then_some(events) };
+        let Some(stated) = self.stated else { return self.has_events.then_some(Pnl { at: self.heard_at, ..events }) };
         let own = self.has_trades.then_some(events);
         let least = [self.carried(&stated, include_unrealized), own].into_iter().flatten();
         let least = least.fold(self.as_stated(&stated), |least, each| {
@@ -288,15 +320,18 @@ impl Source {
         });
         // whichever counts, the statement has been confirmed since
         let told_at = [Some(stated.at), self.equity.map(|(at, _)| at), self.positions_at, stated.since_at].into_iter().max();
-        Some(Pnl { at: least.at.and(told_at.flatten()), ..least })
+        Some(Pnl { at: least.at.and(told_at.flatten()).or(self.heard_at), ..least })
     }
 
     fn as_stated(&self, stated: &Stated) -> Pnl {
         let what = stated.what;
         let basis = if what.is_snapshot { Basis::EquitySnapshot } else { Basis::Performance };
         let (realized, unrealized) = match (what.realized, what.total) {
-            // positions complete what a statement leaves out
-            (Some(realized), _) => (realized, what.unrealized.unwrap_or(self.unrealized)),
+            // newer positions complete what a statement leaves out
+            (Some(realized), _) => {
+                let is_news = |told: &(i64, Decimal)| told.0 >= stated.at || self.positions_at <= Some(told.0);
+                (realized, stated.unrealized.filter(is_news).map_or(self.unrealized, |(_, unrealized)| unrealized))
+            }
             (None, total) => (total.unwrap_or_default(), Decimal::ZERO),
         };
         Pnl { realized, unrealized, basis, at: Some(stated.at) }
@@ -332,5 +367,14 @@ impl Source {
             stated.since += more;
             stated.since_at = stated.since_at.max(Some(at));
         }
+    }
+}
+
+/// What is left of an open result after `realized` was: it came out of what was open, as far as that goes.
+fn still_open(open: Decimal, realized: Decimal) -> Decimal {
+    if open < Decimal::ZERO {
+        (open - realized.min(Decimal::ZERO)).min(Decimal::ZERO)
+    } else {
+        (open - realized.max(Decimal::ZERO)).max(Decimal::ZERO)
     }
 }

@@ -1,4 +1,7 @@
-//! The day's state: a pure fold over the events of one trading day, O(1) an event.
+//! The day's state: a pure fold over the events of one trading day.
+//!
+//! O(1) an event, but for a snapshot (the source's lines), a line's first `trade_closed` after fills (10,000 results) and the
+//! file (its symbols).
 //!
 //! # What the figures are made of
 //!
@@ -14,25 +17,28 @@
 //! - **Trades**: `trade_closed`; for a source and symbol without any, filled orders that close or reduce. The file's count
 //!   if that is greater. **Loss streak**: see [`super::streak`]; the file's if that is greater.
 //! - **Known**: counts and P&L are known, as 0, as soon as any engine's event has arrived this day; equity and drawdown only
-//!   when an equity is stated or a starting capital is known.
+//!   when an equity is stated or a starting capital is known. What cannot be read of trades, fills and statements leaves the
+//!   figures incomplete: a statement until the source's next one, the others for the day.
+//! - **Whose**: an event is of the account that its `source` names. **All events without one are of one account**, so engines
+//!   that trade beside each other must name themselves, or the newest statement of any of them stands for all.
 
 use std::collections::{HashMap, HashSet};
 
 use compact_str::CompactString;
 use rust_decimal::Decimal;
 
-use super::equity::{Series, push};
-use super::fact::{Fact, FileFigures, Heard, Told};
+use super::counts::{Counts, MAX_LINES, Uncounted};
+use super::equity::{Course, Series, push};
+use super::fact::{Fact, FileFigures, Heard};
 use super::session::Day;
 use super::source::{Basis, Pnl, Source};
-use super::streak::Streak;
 use crate::domain::clock::Timestamp;
+use crate::domain::engine::PLIMSOLL;
+use crate::domain::engine_news::News;
 use crate::domain::event::Event;
 
 /// Most sources of a day.
 const MAX_SOURCES: usize = 1_000;
-/// Most pairs of source and symbol of a day.
-const MAX_LINES: u32 = 50_000;
 
 /// What the configuration says of figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,17 +47,6 @@ pub struct Rules {
     pub include_unrealized: bool,
     /// Where equity starts if nobody says so.
     pub starting_capital: Option<Decimal>,
-}
-
-/// What was not counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Uncounted {
-    /// Late events of earlier days.
-    pub other_days: u64,
-    /// Events that could not be read.
-    pub unusable: u64,
-    /// Events of sources or symbols beyond what is kept.
-    pub beyond_capacity: u64,
 }
 
 /// Which figures an event may have changed.
@@ -73,7 +68,7 @@ pub struct DayState {
     day: Day,
     rules: Rules,
     sources: HashMap<CompactString, Source>,
-    lines: u32,
+    counts: Counts,
     /// Sum over the sources, and how many of them have P&L.
     pub(super) realized: Decimal,
     pub(super) unrealized: Decimal,
@@ -82,17 +77,16 @@ pub struct DayState {
     equity: Decimal,
     starting: Decimal,
     pub(super) stated: Option<Series>,
-    pub(super) computed: Option<Series>,
+    /// P&L, for as long as nobody states an equity.
+    course: Option<Course>,
     pub(super) filed: Option<Series>,
     /// The newest file, and its time.
     pub(super) file: Option<(i64, FileFigures)>,
+    /// Starting capital by the newest file that told one.
+    file_starting: Option<Decimal>,
     file_counts: HashMap<CompactString, u64>,
-    trades: u64,
-    per_symbol: HashMap<CompactString, u64>,
-    streak: Streak,
     /// Time of the newest event of any engine.
     pub(super) newest: Option<i64>,
-    uncounted: Uncounted,
 }
 
 impl DayState {
@@ -103,22 +97,19 @@ impl DayState {
             day,
             rules,
             sources: HashMap::new(),
-            lines: 0,
+            counts: Counts::default(),
             realized: Decimal::ZERO,
             unrealized: Decimal::ZERO,
             telling: 0,
             equity: Decimal::ZERO,
             starting: Decimal::ZERO,
             stated: None,
-            computed: None,
+            course: None,
             filed: None,
             file: None,
+            file_starting: None,
             file_counts: HashMap::new(),
-            trades: 0,
-            per_symbol: HashMap::new(),
-            streak: Streak::default(),
             newest: None,
-            uncounted: Uncounted::default(),
         }
     }
 
@@ -131,7 +122,19 @@ impl DayState {
     /// What was not counted.
     #[must_use]
     pub fn uncounted(&self) -> Uncounted {
-        self.uncounted
+        self.counts.uncounted
+    }
+
+    /// Trades, fills and statements that could not be read and that no later statement has made up for.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        self.counts.unread()
+    }
+
+    /// Facts that named no source, and are taken as one account's.
+    #[must_use]
+    pub fn sourceless(&self) -> u64 {
+        self.counts.sourceless
     }
 
     /// What the configuration says.
@@ -148,26 +151,26 @@ impl DayState {
     /// Trades by the events alone.
     #[must_use]
     pub fn trades_by_events(&self) -> u64 {
-        self.trades
+        self.counts.trades
     }
 
     /// Trades of the day.
     #[must_use]
     pub fn trades(&self) -> u64 {
-        self.trades.max(self.file_figures().and_then(|file| file.trades).unwrap_or(0))
+        self.counts.trades.max(self.file_figures().and_then(|file| file.trades).unwrap_or(0))
     }
 
     /// Trades in `symbol`.
     #[must_use]
     pub fn trades_in(&self, symbol: &str) -> u64 {
         let count = |counts: &HashMap<CompactString, u64>| counts.get(symbol).copied().unwrap_or(0);
-        count(&self.per_symbol).max(count(&self.file_counts))
+        count(&self.counts.per_symbol).max(count(&self.file_counts))
     }
 
     /// The symbols that were traded, sorted.
     #[must_use]
     pub fn symbols(&self) -> Vec<CompactString> {
-        let all: HashSet<&CompactString> = self.per_symbol.keys().chain(self.file_counts.keys()).collect();
+        let all: HashSet<&CompactString> = self.counts.per_symbol.keys().chain(self.file_counts.keys()).collect();
         let mut symbols: Vec<_> = all.into_iter().filter(|symbol| self.trades_in(symbol) > 0).cloned().collect();
         symbols.sort_unstable();
         symbols
@@ -176,22 +179,21 @@ impl DayState {
     /// Losing trades in a row.
     #[must_use]
     pub fn loss_streak(&self) -> u64 {
-        self.streak.current().max(self.file_figures().and_then(|file| file.loss_streak).unwrap_or(0))
+        self.counts.streak.current().max(self.file_figures().and_then(|file| file.loss_streak).unwrap_or(0))
     }
 
     /// Losing trades in a row by the events alone.
     #[must_use]
     pub fn streak_by_events(&self) -> u64 {
-        self.streak.current()
+        self.counts.streak.current()
     }
 
     fn file_figures(&self) -> Option<&FileFigures> {
         self.file.as_ref().map(|(_, file)| file)
     }
 
-    /// Takes one event that arrived on this day.
-    pub fn apply(&mut self, event: &Event) -> Touched {
-        let heard = Heard::of(event);
+    /// Takes one event that arrived on this day, and what was heard of it.
+    pub fn apply(&mut self, event: &Event, heard: Heard) -> Touched {
         let arrival = arrival_of(event).micros();
         let mut is_first = false;
         let mut at = event.header().timestamp.micros().min(arrival);
@@ -201,24 +203,24 @@ impl DayState {
             _ => {
                 is_first = self.newest.is_none();
                 // a late event is a sign of life when it arrives, but no fresher than it is
-                self.newest = self.newest.max(Some(at.max(self.day.start.micros())));
+                let lived = at.max(self.day.start.micros());
+                self.newest = self.newest.max(Some(lived));
+                self.hear(event, lived);
                 if is_first {
                     self.compute_equity();
                 }
             }
         }
         if at < self.day.start.micros() {
-            self.uncounted.other_days += u64::from(heard != Heard::Sign);
+            self.counts.uncounted.other_days += u64::from(heard != Heard::Sign);
             return if is_first { Touched::Account } else { Touched::Nothing };
         }
+        let name = || event.header().source.clone().unwrap_or_default();
         match heard {
             Heard::Fact(Fact::File(file)) => self.take_file(*file, at),
-            Heard::Fact(fact) => {
-                let name = event.header().source.clone().unwrap_or_default();
-                self.take(name, fact, at)
-            }
+            Heard::Fact(fact) => self.take(name(), fact, at),
             Heard::Unusable => {
-                self.uncounted.unusable += 1;
+                self.counts.miss(&event.header().event_type, name());
                 Touched::Account
             }
             Heard::Sign | Heard::Nothing if is_first => Touched::Account,
@@ -226,96 +228,47 @@ impl DayState {
         }
     }
 
+    /// Takes a sign of life: of the source that is named, by the event or as its file's engine, else of the unnamed one.
+    fn hear(&mut self, event: &Event, at: i64) {
+        let source = match event.header().source.as_deref().filter(|source| *source != PLIMSOLL) {
+            Some(source) => self.sources.get_mut(source),
+            None => {
+                let news = News::of(event);
+                let name = news.as_ref().and_then(News::engine).map(|name| name.as_str()).unwrap_or_default();
+                let name = if self.sources.contains_key(name) { name } else { "" };
+                self.sources.get_mut(name)
+            }
+        };
+        if let Some(source) = source {
+            source.hear(at);
+        }
+    }
+
     fn take(&mut self, name: CompactString, fact: Fact, at: i64) -> Touched {
         if !self.sources.contains_key(&name) && self.sources.len() >= MAX_SOURCES {
-            self.uncounted.beyond_capacity += 1;
+            self.counts.uncounted.beyond_capacity += 1;
             return Touched::Account;
         }
-        // taken out, so that both may be changed; it is put back below
-        let mut source = self.sources.remove(&name).unwrap_or_default();
         let counts = self.rules.include_unrealized;
         let look = |source: &Source| (source.pnl(counts), source.equity(), source.starting());
-        let before = look(&source);
-        let touched = self.take_from(&mut source, fact, at);
-        let after = look(&source);
-        self.sources.insert(name, source);
+        // it stays in its place: what a bug interrupts is not there to be counted again
+        let source = self.sources.entry(name.clone()).or_default();
+        let before = look(source);
+        source.hear(at);
+        let touched = self.counts.take(&name, source, fact, at);
+        let after = look(source);
         self.sum(before.0, after.0);
         self.starting += after.2.unwrap_or_default() - before.2.unwrap_or_default();
         if before.1 != after.1 {
             let value = |equity: Option<(i64, Decimal)>| equity.map(|(_, value)| value).unwrap_or_default();
-            self.equity += value(after.1) - value(before.1);
+            let more = value(after.1) - value(before.1);
+            self.equity += more;
+            // what a source had before it told of it is no gain
+            self.stated.iter_mut().filter(|_| before.1.is_none()).for_each(|stated| stated.shift(more));
             push(&mut self.stated, self.equity);
         }
         self.compute_equity();
         touched
-    }
-
-    fn take_from(&mut self, source: &mut Source, fact: Fact, at: i64) -> Touched {
-        match fact {
-            Fact::Trade { symbol, pnl, quantity } => {
-                let Some((number, had_trades, before)) = self.line(source, &symbol) else { return Touched::Account };
-                source.trade(&symbol, pnl, quantity, at);
-                if !had_trades && before > 0 {
-                    self.streak.give_up_fills(number);
-                }
-                self.streak.add(number, pnl, false);
-                self.count(source, symbol, before)
-            }
-            Fact::Fill { symbol, quantity, price } => {
-                let Some((number, has_trades, before)) = self.line(source, &symbol) else { return Touched::Account };
-                let closed = source.fill(&symbol, quantity, price, at).filter(|_| !has_trades);
-                closed.into_iter().for_each(|pnl| self.streak.add(number, pnl, true));
-                self.count(source, symbol, before)
-            }
-            Fact::Holding(told) => {
-                self.hold(source, &told, at);
-                Touched::Account
-            }
-            Fact::Snapshot(positions, equity) => {
-                positions.iter().for_each(|told| self.hold(source, told, at));
-                let listed: HashSet<&str> = positions.iter().map(|told| told.symbol.as_str()).collect();
-                source.close_others(|symbol| listed.contains(symbol), at);
-                if let Some(equity) = equity {
-                    source.state_equity(equity, at);
-                }
-                Touched::Account
-            }
-            Fact::Statement(statement) => {
-                source.state(statement, at);
-                Touched::Account
-            }
-            Fact::File(_) => Touched::Nothing,
-        }
-    }
-
-    fn hold(&mut self, source: &mut Source, told: &Told, at: i64) {
-        if self.line(source, &told.symbol).is_some() {
-            source.hold(told, at);
-        }
-    }
-
-    /// The line of `symbol`: its number, whether it has trades, and its count; `None` when there is no room for it.
-    fn line(&mut self, source: &mut Source, symbol: &CompactString) -> Option<(u32, bool, u64)> {
-        if source.line(symbol).is_none() {
-            if self.lines >= MAX_LINES {
-                self.uncounted.beyond_capacity += 1;
-                return None;
-            }
-            self.lines += 1;
-            source.begin(symbol.clone(), self.lines);
-        }
-        source.line(symbol).map(|line| (line.number, line.has_trades(), line.tally().count))
-    }
-
-    /// Counts the trades of a line that had `before` of them.
-    fn count(&mut self, source: &Source, symbol: CompactString, before: u64) -> Touched {
-        let now = source.line(&symbol).map_or(before, |line| line.tally().count);
-        self.trades = self.trades + now - before;
-        if now != before {
-            let count = self.per_symbol.entry(symbol.clone()).or_default();
-            *count = *count + now - before;
-        }
-        Touched::Symbol(symbol)
     }
 
     fn sum(&mut self, before: Option<Pnl>, after: Option<Pnl>) {
@@ -335,29 +288,35 @@ impl DayState {
         for (peak, trough) in &file.falls {
             self.filed.get_or_insert_with(|| Series::new(*trough)).fell(*peak, *trough);
         }
+        self.file_starting = file.money.starting.or(self.file_starting);
         self.file_counts = file.per_symbol.iter().take(MAX_LINES as usize).cloned().collect();
         self.file = Some((at, file));
         self.compute_equity();
         Touched::All
     }
 
-    /// Starting capital + daily P&L, for as long as nobody states an equity.
     fn compute_equity(&mut self) {
-        let Some(start) = self.starting_capital() else { return };
         if let Some(pnl) = self.pnl() {
-            let equity = start + pnl.counted(self.rules.include_unrealized);
-            if self.computed.is_none() {
-                push(&mut self.computed, start);
-            }
-            push(&mut self.computed, equity);
+            let capital = self.starting_capital();
+            self.course.get_or_insert_default().push(pnl.counted(self.rules.include_unrealized), capital);
         }
+    }
+
+    /// Starting capital + daily P&L.
+    pub(super) fn computed(&self) -> Option<Series> {
+        Some(self.course?.from(self.starting_capital()?))
+    }
+
+    /// The last sign of life of the source that has been silent for longest, in microseconds.
+    pub(super) fn heard_at(&self) -> Option<i64> {
+        self.sources.values().filter_map(Source::heard_at).min().or(self.newest)
     }
 
     /// Where the day's equity starts: as sources state it, summed, else as the file does, else as configured.
     #[must_use]
     pub fn starting_capital(&self) -> Option<Decimal> {
         let stated = (self.starting > Decimal::ZERO).then_some(self.starting);
-        stated.or(self.file_figures().and_then(|file| file.money.starting)).or(self.rules.starting_capital)
+        stated.or(self.file_starting).or(self.rules.starting_capital)
     }
 
     /// The day's P&L; `None` before anything is known of it.

@@ -31,6 +31,10 @@ fn event(kind: &str, source: &str, payload: &str, time: i64, arrival: i64) -> Ev
     parse(json.as_bytes(), &ENVELOPE, at(arrival)).expect("valid").stamp(EventId::first_at(at(arrival)))
 }
 
+fn apply(state: &mut DayState, event: &Event) {
+    state.apply(event, Heard::of(event));
+}
+
 fn trade(symbol: &str, pnl: &str) -> String {
     format!(
         r#"{{"symbol":"{symbol}","trade_type":"breakout","entry_price":100,"exit_price":101,"quantity":1,"pnl":{pnl},
@@ -54,7 +58,7 @@ fn figure(state: &DayState, kind: LimitKind) -> Option<String> {
 fn before_any_engine_was_heard_nothing_is_known_and_then_there_was_no_loss() {
     let mut state = state(None);
     assert_eq!(LimitKind::ALL.map(|kind| figure(&state, kind)), [const { None }; 5]);
-    state.apply(&event("engine_heartbeat", "fno", r#"{"name":"fno","status":"running"}"#, 0, 0));
+    apply(&mut state, &event("engine_heartbeat", "fno", r#"{"name":"fno","status":"running"}"#, 0, 0));
     let known = LimitKind::ALL.map(|kind| figure(&state, kind));
     assert_eq!(known.map(|figure| figure.unwrap_or("unknown".into())), ["0", "unknown", "0", "0", "0"]);
 }
@@ -62,20 +66,20 @@ fn before_any_engine_was_heard_nothing_is_known_and_then_there_was_no_loss() {
 #[test]
 fn late_events_of_yesterday_do_not_count_and_those_of_tomorrow_count_on_arrival() {
     let mut state = state(None);
-    state.apply(&event("trade_closed", "fno", &trade("N", "-50"), -86_400, 10));
+    apply(&mut state, &event("trade_closed", "fno", &trade("N", "-50"), -86_400, 10));
     assert_eq!((figure(&state, LimitKind::MaxDailyLoss).as_deref(), state.uncounted().other_days), (Some("0"), 1));
-    state.apply(&event("trade_closed", "fno", &trade("N", "-7.25"), 86_400, 11));
+    apply(&mut state, &event("trade_closed", "fno", &trade("N", "-7.25"), 86_400, 11));
     assert_eq!(figure(&state, LimitKind::MaxDailyLoss).as_deref(), Some("7.25"));
 }
 
 #[test]
 fn trades_take_the_place_of_the_fills_that_closed_them() {
     let mut state = state(None);
-    state.apply(&event("order_event", "fno", &fill("N", "BUY", 10, 100), 0, 0));
-    state.apply(&event("order_event", "fno", &fill("N", "SELL", 10, 90), 1, 1));
+    apply(&mut state, &event("order_event", "fno", &fill("N", "BUY", 10, 100), 0, 0));
+    apply(&mut state, &event("order_event", "fno", &fill("N", "SELL", 10, 90), 1, 1));
     assert_eq!(figure(&state, LimitKind::MaxDailyLoss).as_deref(), Some("100"));
     assert_eq!((state.trades(), state.loss_streak()), (1, 1));
-    state.apply(&event("trade_closed", "fno", &trade("N", "-101.5"), 1, 2));
+    apply(&mut state, &event("trade_closed", "fno", &trade("N", "-101.5"), 1, 2));
     assert_eq!(figure(&state, LimitKind::MaxDailyLoss).as_deref(), Some("101.5"), "fees and all");
     assert_eq!((state.trades(), state.loss_streak(), state.trades_in("N")), (1, 1, 1));
 }
@@ -85,7 +89,7 @@ fn a_trade_without_a_result_has_that_of_its_prices_and_direction() {
     let of = |direction: &str| {
         let mut state = state(None);
         let trade = trade("N", "null").replace("\"pnl\"", &format!("\"direction\":{direction},\"pnl\""));
-        state.apply(&event("trade_closed", "fno", &trade, 0, 0));
+        apply(&mut state, &event("trade_closed", "fno", &trade, 0, 0));
         state.pnl().map(|pnl| pnl.realized.to_string())
     };
     assert_eq!(of("\"upward\"").as_deref(), Some("1"));
@@ -96,32 +100,32 @@ fn a_trade_without_a_result_has_that_of_its_prices_and_direction() {
 #[test]
 fn fills_of_an_engine_that_states_its_figures_count_only_behind_its_statement() {
     let mut state = state(None);
-    state.apply(&event("order_event", "fno", &fill("N", "BUY", 10, 100), 0, 0));
-    state.apply(&event("order_event", "fno", &fill("N", "SELL", 10, 50), 1, 1));
-    state.apply(&event("performance_update", "fno", &stated(300, 0, 10_300), 2, 2));
+    apply(&mut state, &event("order_event", "fno", &fill("N", "BUY", 10, 100), 0, 0));
+    apply(&mut state, &event("order_event", "fno", &fill("N", "SELL", 10, 50), 1, 1));
+    apply(&mut state, &event("performance_update", "fno", &stated(300, 0, 10_300), 2, 2));
     assert_eq!(figure(&state, LimitKind::MaxDailyLoss).as_deref(), Some("0"), "it knows better");
-    state.apply(&event("order_event", "fno", &fill("N", "BUY", 10, 100), 3, 3));
-    state.apply(&event("order_event", "fno", &fill("N", "SELL", 10, 20), 4, 4));
+    apply(&mut state, &event("order_event", "fno", &fill("N", "BUY", 10, 100), 3, 3));
+    apply(&mut state, &event("order_event", "fno", &fill("N", "SELL", 10, 20), 4, 4));
     assert_eq!(figure(&state, LimitKind::MaxDailyLoss).as_deref(), Some("500"));
     let snapshot = r#"{"symbol":"portfolio","position_size":0,"positions":[],"equity":9400,"total_notional":0}"#;
-    state.apply(&event("position_event", "fno", snapshot, 5, 5));
+    apply(&mut state, &event("position_event", "fno", snapshot, 5, 5));
     assert_eq!(figure(&state, LimitKind::MaxDailyLoss).as_deref(), Some("600"), "300 and the change of equity since");
 }
 
 #[test]
 fn newer_positions_carry_a_statement_on() {
     let mut state = state(None);
-    state.apply(&event("performance_update", "fno", r#"{"metrics":{"realized_pnl":-10,"unrealized_pnl":5}}"#, 0, 0));
+    apply(&mut state, &event("performance_update", "fno", r#"{"metrics":{"realized_pnl":-10,"unrealized_pnl":5}}"#, 0, 0));
     let held = r#"{"symbol":"N","position_size":10,"unrealized_pnl":-40.5}"#;
-    state.apply(&event("position_event", "fno", held, 1, 1));
+    apply(&mut state, &event("position_event", "fno", held, 1, 1));
     assert_eq!(figure(&state, LimitKind::MaxDailyLoss).as_deref(), Some("50.5"));
 }
 
 #[test]
 fn what_cannot_be_read_is_counted_and_changes_nothing() {
     let mut state = state(None);
-    state.apply(&event("trade_closed", "fno", &trade("N", "1e300"), 0, 0));
-    state.apply(&event("order_event", "fno", r#"{"order_id":1,"symbol":"N","side":"BUY","status":"filled"}"#, 0, 1));
+    apply(&mut state, &event("trade_closed", "fno", &trade("N", "1e300"), 0, 0));
+    apply(&mut state, &event("order_event", "fno", r#"{"order_id":1,"symbol":"N","side":"BUY","status":"filled"}"#, 0, 1));
     assert_eq!((state.uncounted().unusable, state.trades()), (2, 0));
 }
 
@@ -138,12 +142,12 @@ fn the_larger_loss_of_file_and_events_counts() {
         crate::domain::event::Draft::new(header, &payload).stamp(EventId::first_at(at(6)))
     };
     let mut state = state(None);
-    state.apply(&file(-70, "2025-11-17T10:00:00.000000Z"));
+    apply(&mut state, &file(-70, "2025-11-17T10:00:00.000000Z"));
     assert_eq!(state.pnl(), None, "it is of another day");
-    state.apply(&file(-70, "2025-11-18T01:00:00.000000Z"));
+    apply(&mut state, &file(-70, "2025-11-18T01:00:00.000000Z"));
     assert_eq!(figure(&state, LimitKind::MaxDailyLoss).as_deref(), Some("70"));
     assert_eq!((state.trades(), state.trades_in("N"), state.loss_streak()), (3, 3, 2));
-    state.apply(&event("trade_closed", "fno", &trade("N", "-80"), 7, 7));
+    apply(&mut state, &event("trade_closed", "fno", &trade("N", "-80"), 7, 7));
     assert_eq!(figure(&state, LimitKind::MaxDailyLoss).as_deref(), Some("80"));
 }
 
@@ -209,12 +213,18 @@ fn results(ops: &[(usize, Op)], source: usize) -> Vec<(usize, usize, Decimal, bo
     // the units held, each at its cost
     let mut held = [Vec::<Decimal>::new(), Vec::new()];
     let mut short = [false, false];
+    // whether a snapshot said since the last fill that nothing is held
+    let mut is_flat = [false, false];
     for (n, (_, op)) in ops.iter().enumerate().filter(|(_, (by, _))| *by == source) {
         match op {
             Op::Trade { symbol, pnl } => all.push((n, *symbol, Decimal::from(*pnl), false)),
             Op::Fill { symbol, quantity, price } => {
                 let (units, price) = (&mut held[*symbol], Decimal::from(*price));
                 let mut left = quantity.unsigned_abs() as usize;
+                let closes_all = units.len() == left && short[*symbol] != (*quantity < 0);
+                if std::mem::take(&mut is_flat[*symbol]) && !closes_all {
+                    units.clear();
+                }
                 if !units.is_empty() && short[*symbol] != (*quantity < 0) {
                     let average = units.iter().sum::<Decimal>() / Decimal::from(units.len());
                     let closed = left.min(units.len());
@@ -228,6 +238,7 @@ fn results(ops: &[(usize, Op)], source: usize) -> Vec<(usize, usize, Decimal, bo
                     units.extend(std::iter::repeat_n(price, left));
                 }
             }
+            Op::Flat { .. } => is_flat = [true, true],
             _ => {}
         }
     }
@@ -303,7 +314,7 @@ proptest! {
     fn the_state_equals_a_recomputation_from_all_events(ops in proptest::collection::vec(op(), 1..40)) {
         let mut state = state(Some(1_000));
         for (n, each) in ops.iter().enumerate() {
-            state.apply(&told(each, n as i64));
+            apply(&mut state, &told(each, n as i64));
         }
         let loss = |value: Decimal| (-value).max(Decimal::ZERO).round_dp(6);
         prop_assert_eq!(state.current(LimitKind::MaxDailyLoss, None).map(|loss| loss.round_dp(6)), Some(loss(pnl(&ops))));
@@ -320,15 +331,24 @@ proptest! {
         prop_assert_eq!(state.loss_streak(), streak as u64);
 
         let prefixes = 1..=ops.len();
-        let stated: Vec<Decimal> = prefixes.clone().filter_map(|to| {
-            let told = [equity(&ops[..to], 0), equity(&ops[..to], 1)];
-            let is_any = told.iter().any(Option::is_some);
-            is_any.then(|| told.iter().flatten().map(|(_, equity)| Decimal::from(*equity)).sum())
-        }).collect();
+        let (mut stated, mut stated_fall) = (Vec::<Decimal>::new(), None);
+        for to in prefixes.clone() {
+            let told = |to: usize| [0, 1].map(|source| equity(&ops[..to], source).map(|(_, equity)| Decimal::from(equity)));
+            // what a source has when it first tells of it was there before
+            let joined: Decimal = told(to).into_iter().zip(told(to - 1)).filter(|(_, before)| before.is_none()).filter_map(|(now, _)| now).sum();
+            stated.iter_mut().for_each(|before| *before += joined);
+            if told(to).iter().any(Option::is_some) {
+                stated.push(told(to).into_iter().flatten().sum());
+            }
+            stated_fall = stated_fall.max(worst_fall(&stated));
+        }
         let start = Decimal::from(1_000);
         let computed: Vec<Decimal> = std::iter::once(start).chain(prefixes.map(|to| start + pnl(&ops[..to]))).collect();
-        let fall = if stated.is_empty() { worst_fall(&computed) } else { worst_fall(&stated) };
+        let fall = if stated.is_empty() { worst_fall(&computed) } else { stated_fall };
         let found = state.current(LimitKind::MaxDailyDrawdownPct, None);
         prop_assert_eq!(found.map(|fall| fall.round_dp(6)), fall.map(|fall| fall.round_dp(6)));
     }
 }
+
+#[path = "state_account_tests.rs"]
+mod accounts;

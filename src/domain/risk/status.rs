@@ -10,11 +10,12 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 use super::breach::{Key, Monitor};
+use super::counts::Uncounted;
 use super::figures::{Figure, Figures};
-use super::kill_switch::TradingState;
+use super::kill_switch::{Position, TradingState};
 use super::limits::{LimitKind, Limits};
 use super::money::{Number, percent};
-use super::state::{DayState, Uncounted};
+use super::state::DayState;
 use crate::domain::clock::Timestamp;
 
 /// So many symbols are listed, those that are nearest to their limit first.
@@ -34,19 +35,6 @@ pub enum Standing {
     Unknown,
     /// Over it.
     Breached,
-}
-
-/// What the kill switch says.
-#[derive(Debug, Clone)]
-pub struct Switch {
-    /// Its state.
-    pub state: TradingState,
-    /// Why.
-    pub reason: Option<String>,
-    /// Who set it.
-    pub actor: Option<String>,
-    /// Since when.
-    pub since: Option<Timestamp>,
 }
 
 /// An engine's own word that it stopped trading.
@@ -77,6 +65,8 @@ pub struct View<'a> {
     pub rebuilding: bool,
     /// Whether the journal no longer has all of the day.
     pub partial: bool,
+    /// Whether an internal error may have left something of the day out.
+    pub hurt: bool,
     /// The newest word of an engine that it stopped.
     pub engine_kill: Option<&'a EngineKill>,
     /// The time.
@@ -98,14 +88,16 @@ pub struct Status {
     figures: BTreeMap<&'static str, FigureView>,
     trades_per_symbol: BTreeMap<CompactString, u64>,
     uncounted: Uncounted,
+    /// Facts that named no source; they are taken as one account's.
+    sourceless: u64,
 }
 
 #[derive(Debug, Clone, Serialize)]
 struct Trading {
     state: &'static str,
-    reason: Option<String>,
-    actor: Option<String>,
-    since: Option<String>,
+    reason: String,
+    actor: String,
+    since: String,
     new_positions_allowed: bool,
     reasons: Vec<String>,
 }
@@ -143,7 +135,7 @@ struct BasisView {
 impl View<'_> {
     /// The status when the kill switch says `switch`.
     #[must_use]
-    pub fn status(&self, switch: Switch) -> Status {
+    pub fn status(&self, switch: Position) -> Status {
         let figures = self.day.figures();
         let limits = self.limit_views(&figures);
         let worst = limits.iter().map(|limit| limit.state).max().unwrap_or(Standing::Unknown);
@@ -167,12 +159,13 @@ impl View<'_> {
                 .map(|symbol| (symbol.clone(), self.day.trades_in(&symbol)))
                 .collect(),
             uncounted: self.day.uncounted(),
+            sourceless: self.day.sourceless(),
         }
     }
 
     fn is_complete(&self) -> bool {
-        let uncounted = self.day.uncounted();
-        !self.rebuilding && !self.partial && uncounted.beyond_capacity == 0
+        let lost = self.day.uncounted().beyond_capacity + self.day.unread();
+        !self.rebuilding && !self.partial && !self.hurt && lost == 0
     }
 
     fn limit_views(&self, figures: &Figures) -> Vec<LimitView> {
@@ -209,7 +202,7 @@ impl View<'_> {
         let basis = self.basis_view(figure);
         let key = Key { kind, symbol };
         let state = match figure.value {
-            Some(current) if current > limit => Standing::Breached,
+            Some(_) if self.monitor.is_breached(&key) => Standing::Breached,
             None => Standing::Unknown,
             Some(_) if basis.stale => Standing::Unknown,
             Some(_) if self.monitor.is_near(&key) => Standing::Warning,
@@ -260,7 +253,7 @@ impl View<'_> {
         named.into_iter().map(|(name, figure)| (name, view(figure))).collect()
     }
 
-    fn trading(&self, switch: Switch, limits: &[LimitView]) -> Trading {
+    fn trading(&self, switch: Position, limits: &[LimitView]) -> Trading {
         let mut reasons = Vec::new();
         if switch.state != TradingState::Active {
             let state = switch.state.as_str();
@@ -272,6 +265,18 @@ impl View<'_> {
         if self.partial {
             reasons
                 .push("the journal no longer has all of the day; raise journal.max_bytes and wait for the next day".to_owned());
+        }
+        if self.hurt {
+            reasons.push(
+                "an internal error may have left something out of the day; see the log, and wait for the next day".to_owned(),
+            );
+        }
+        let unread = self.day.unread();
+        if unread > 0 {
+            reasons.push(format!(
+                "{unread} trades, fills or statements could not be read; correct what the engine sends: \
+                its next statement takes the place of one, the rest is missing until the next day"
+            ));
         }
         let uncounted = self.day.uncounted();
         if uncounted.beyond_capacity > 0 {
@@ -298,7 +303,7 @@ impl View<'_> {
             state: switch.state.as_str(),
             reason: switch.reason,
             actor: switch.actor,
-            since: switch.since.map(|since| since.to_string()),
+            since: switch.since.to_string(),
             new_positions_allowed: reasons.is_empty(),
             reasons,
         }

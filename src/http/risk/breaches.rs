@@ -8,7 +8,7 @@ use crate::http::problem::Problem;
 use crate::http::query::Params;
 use crate::http::state::State;
 
-/// `GET /api/risk/breaches`, in the order of the limits, then by symbol.
+/// `GET /api/risk/breaches`, in the order of the limits, then by symbol. Not known (503) while the day is rebuilt.
 ///
 /// # Errors
 /// See [`Problem`].

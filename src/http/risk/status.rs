@@ -2,8 +2,6 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::domain::risk::kill_switch::Position;
-use crate::domain::risk::status::Switch;
 use crate::http::answer::Answer;
 use crate::http::problem::Problem;
 use crate::http::query::Params;
@@ -15,14 +13,8 @@ use crate::http::state::State;
 /// See [`Problem`].
 pub async fn status(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     Params::of(&request)?.finish()?;
-    let status = state.risk.status(switch(&state)).await?;
+    let status = state.risk.status(state.kill_switch.current().position.clone()).await?;
     let body = serde_json::to_vec(&status).map_err(|_| Problem::Internal)?;
     let answer = Answer::new(body.len(), &state.answer_memory, |out| out.extend_from_slice(&body))?;
     Ok(HttpResponse::Ok().content_type("application/json").body(answer))
-}
-
-/// What the kill switch says.
-fn switch(state: &State) -> Switch {
-    let Position { state, reason, actor, since, .. } = state.kill_switch.current().position;
-    Switch { state, reason: Some(reason), actor: Some(actor), since: Some(since) }
 }

@@ -75,7 +75,7 @@ pub async fn var(request: HttpRequest, state: web::Data<State>) -> Result<HttpRe
     let question = Question { confidence, method, quantile, horizon };
     let answer = state.var.ask(Asked { days: window, question, backtest: None }).await?;
     let Computed::Var(estimate) = &answer.computed else { return Err(Problem::Internal) };
-    let stated = state.risk.starting_capital().await;
+    let stated = if answer.starting_capital.is_none() { state.risk.starting_capital().await } else { None };
     Ok(HttpResponse::Ok().json(body(stated, &common, &answer, estimate)?))
 }
 
