@@ -193,6 +193,32 @@ fn of_many_kills_in_a_replay_the_newest_are_passed_on() {
 }
 
 #[test]
+fn an_open_position_that_nobody_marks_lets_no_new_one_be_opened() {
+    let mut live = live();
+    let order = |side: &str, ms: u64| {
+        let json = format!(
+            r#"{{"type":"order_event","source":"fno","payload":{{"order_id":"{ms}","symbol":"N","side":"{side}","status":"filled","qty":5,"price":100}}}}"#
+        );
+        event(&json, MORNING + ms)
+    };
+    let position = |fields: &str, ms: u64| {
+        event(&format!(r#"{{"type":"position_event","source":"fno","payload":{{"symbol":"N"{fields}}}}}"#), MORNING + ms)
+    };
+    live.take(&order("BUY", 5));
+    assert_eq!(live.view(time(MORNING + 6)).day.unmarked(), 1);
+    live.take(&position(r#","position_size":5,"unrealized_pnl":-3"#, 7));
+    assert_eq!(live.view(time(MORNING + 8)).day.unmarked(), 0);
+    live.take(&order("SELL", 9));
+    live.take(&order("SELL", 10));
+    assert_eq!(live.view(time(MORNING + 11)).day.unmarked(), 1, "another one");
+    live.take(&event(
+        r#"{"type":"performance_update","source":"fno","payload":{"metrics":{"realized_pnl":0,"unrealized_pnl":0}}}"#,
+        MORNING + 12,
+    ));
+    assert_eq!(live.view(time(MORNING + 13)).day.unmarked(), 0, "the engine states it");
+}
+
+#[test]
 fn what_makes_the_figures_incomplete_is_a_reason_of_its_own() {
     let reasons = |live: &Evaluation| {
         let now = time(MORNING + 8);

@@ -76,6 +76,8 @@ pub struct Line {
     closes: Tally,
     told_realized: Option<Decimal>,
     unrealized: Decimal,
+    /// Whether anybody told what the position that is open has gained or lost.
+    is_marked: bool,
     /// When its position was told last, in microseconds.
     told_at: Option<i64>,
 }
@@ -91,6 +93,11 @@ impl Line {
     #[must_use]
     pub fn has_trades(&self) -> bool {
         self.trades.count > 0
+    }
+
+    /// Whether something is held of which nobody told what it has gained or lost.
+    fn is_unmarked(&self) -> bool {
+        !self.is_marked && !self.book.size().is_zero()
     }
 
     fn realized(&self) -> Decimal {
@@ -238,6 +245,7 @@ impl Source {
             }
             if line.book.size().is_zero() {
                 line.unrealized = Decimal::ZERO;
+                line.is_marked = false;
             }
         });
         closed
@@ -253,6 +261,7 @@ impl Source {
             }
             line.told_at = Some(at);
             line.book.say(holding);
+            line.is_marked = !told.size.is_zero() && (line.is_marked || told.unrealized.is_some());
             if told.size.is_zero() {
                 line.unrealized = Decimal::ZERO;
             } else if let Some(unrealized) = told.unrealized {
@@ -271,7 +280,14 @@ impl Source {
             line.book.say(Holding { size: Decimal::ZERO, price: None, at });
             self.unrealized -= line.unrealized;
             line.unrealized = Decimal::ZERO;
+            line.is_marked = false;
         }
+    }
+
+    /// How many open positions have an unrealised P&L that nobody told; none if the source states its own.
+    #[must_use]
+    pub fn unmarked(&self) -> usize {
+        if self.stated.is_some() { 0 } else { self.lines.values().filter(|line| line.is_unmarked()).count() }
     }
 
     /// Takes what is newer than what is known. What a statement leaves out goes on as it was told last.

@@ -143,6 +143,16 @@ impl DayState {
         self.rules
     }
 
+    /// How many open positions have an unrealised P&L that counts and that nobody told, not even the file for the account.
+    #[must_use]
+    pub fn unmarked(&self) -> usize {
+        let is_told = self.file_figures().is_some_and(|file| file.money.unrealized.is_some());
+        if is_told || !self.rules.include_unrealized {
+            return 0;
+        }
+        self.sources.values().map(Source::unmarked).sum()
+    }
+
     /// The sources.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.sources.values()

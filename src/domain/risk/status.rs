@@ -165,7 +165,7 @@ impl View<'_> {
 
     fn is_complete(&self) -> bool {
         let lost = self.day.uncounted().beyond_capacity + self.day.unread();
-        !self.rebuilding && !self.partial && !self.hurt && lost == 0
+        !self.rebuilding && !self.partial && !self.hurt && lost == 0 && self.day.unmarked() == 0
     }
 
     fn limit_views(&self, figures: &Figures) -> Vec<LimitView> {
@@ -276,6 +276,13 @@ impl View<'_> {
             reasons.push(format!(
                 "{unread} trades, fills or statements could not be read; correct what the engine sends: \
                 its next statement takes the place of one, the rest is missing until the next day"
+            ));
+        }
+        let unmarked = self.day.unmarked();
+        if unmarked > 0 {
+            reasons.push(format!(
+                "the unrealised P&L of {unmarked} open positions is not told; send position_event with unrealized_pnl, \
+                or set risk.include_unrealized: false"
             ));
         }
         let uncounted = self.day.uncounted();
