@@ -58,6 +58,8 @@ pub trait Connection {
     fn cut(&self);
     /// Bytes that its socket has ever taken.
     fn taken(&self) -> u64;
+    /// Whether the system gave the client up, since it took nothing for too long.
+    fn timed_out(&self) -> bool;
     /// The stream has ended; the connection is judged by others again.
     fn released(&self);
 }
@@ -247,6 +249,11 @@ impl Hub {
             return;
         }
         self.counters.clients.fetch_sub(1, Ordering::SeqCst);
+        if session.closing.get().is_none() && session.connection.timed_out() {
+            // the kernel's timer may come before the sweep
+            self.counters.stalled.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(cursor = %session.cursor.get(), "an sse client took nothing for too long; it can resume by id");
+        }
         session.connection.released();
         // the map, this session: nobody else has this wish
         if Rc::strong_count(&session.wish) <= 2 {

@@ -24,6 +24,8 @@ pub struct Control {
     waker: Cell<Option<Waker>>,
     limits: Cell<Option<StreamLimits>>,
     taken: Cell<u64>,
+    /// Whether the kernel gave its client up.
+    timed_out: Cell<bool>,
     /// Whether it carries an endless response, which has a judge of its own.
     streaming: Cell<bool>,
     /// What may still be read before the connection is cut.
@@ -49,6 +51,10 @@ impl Connection for Control {
 
     fn taken(&self) -> u64 {
         self.taken.get()
+    }
+
+    fn timed_out(&self) -> bool {
+        self.timed_out.get()
     }
 
     fn released(&self) {
@@ -134,7 +140,10 @@ impl Socket {
         Ok(())
     }
 
-    fn wait<T>(&self, cx: &Context<'_>, poll: Poll<T>) -> Poll<T> {
+    fn wait<T>(&self, cx: &Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if matches!(&poll, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut) {
+            self.control.timed_out.set(true);
+        }
         if poll.is_pending() {
             let known = self.control.waker.take().filter(|known| known.will_wake(cx.waker()));
             self.control.waker.set(Some(known.unwrap_or_else(|| cx.waker().clone())));

@@ -250,14 +250,20 @@ fn a_dead_engine_does_not_live_because_its_file_is_touched_or_put_back() {
         (&json!("stale"), &json!("2024-08-23T09:59:59.000000Z")),
         "{engine}"
     );
-    // a local time, of a machine that runs in UTC
-    let now = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.6f").to_string();
-    put(&app, "other_engine.json", json!({"name": "other", "status": "running", "last_heartbeat": now}).to_string());
+    // a local time of a machine that runs in another zone: alive when it goes on
+    let beat = |tick: u64| {
+        let time = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.6f").to_string();
+        json!({"name": "other", "status": "running", "loop_tick": tick, "last_heartbeat": time}).to_string()
+    };
+    put(&app, "other_engine.json", beat(1));
     heartbeats(&app, 3);
+    assert_eq!(app.engine("other")["state"], "stale");
+    put(&app, "other_engine.json", beat(2));
+    heartbeats(&app, 4);
     assert_eq!(app.engine("other")["state"], "running");
     // its clock is years behind, but it goes on
     put(&app, "fno_engine.json", record(3, "2024-08-23T15:30:04"));
-    heartbeats(&app, 4);
+    heartbeats(&app, 5);
     assert_eq!(app.engine("fno")["state"], "running");
 }
 

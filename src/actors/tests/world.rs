@@ -79,6 +79,9 @@ impl Connection for Fake {
     fn taken(&self) -> u64 {
         self.taken.get()
     }
+    fn timed_out(&self) -> bool {
+        false
+    }
     fn released(&self) {}
 }
 

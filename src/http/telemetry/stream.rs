@@ -31,8 +31,7 @@ pub async fn stream(
     let subscription = read(&request)?;
     let control = request.conn_data::<Rc<Control>>().cloned().unwrap_or_default();
     let sse = &state.config.sse;
-    // the kernel finds whoever the fan-out does not; it comes second, since it does not count or tell
-    control.limit(StreamLimits { send_buffer: sse.send_buffer, user_timeout: sse.stall_timeout * 2 });
+    control.limit(StreamLimits { send_buffer: sse.send_buffer, user_timeout: sse.stall_timeout });
     let body = fanout.open(subscription, control).await;
     Ok(endless(&request, body))
 }
