@@ -182,7 +182,7 @@ impl App {
         let engine_threads = (Arbiter::new(), Arbiter::new());
         let engines = engines::watch_engines(&config, &engine_threads, history.clone(), &bus, &clock, &panics);
         let complete_from = risk::complete_from(&status, set_aside.is_some(), clock.now());
-        let risk = risk::start(&config, history.clone(), &bus, (&clock, &panics), complete_from);
+        let risk = risk::start(&config, (&place, history.clone()), &bus, (&clock, &panics), complete_from);
         let files_thread = Arbiter::new();
         let artifacts = Arc::<ArtifactStatus>::default();
         // what the registry will not read again has to be published again, or a restart would forget a quiet engine's file

@@ -24,6 +24,7 @@ use crate::domain::risk::evaluation::{Evaluation, Settings};
 use crate::domain::risk::limits::Limits;
 use crate::domain::risk::session::Session;
 use crate::domain::risk::state::Rules;
+use crate::storage::sqlite::Place;
 
 /// Days that are read back for their files, at most.
 const MOST_DAYS: u64 = 7;
@@ -48,7 +49,7 @@ pub(super) struct Risk {
 /// Starts the switch first, since the evaluator trips it, and the limits last, since they tell the evaluator.
 pub(super) fn start(
     config: &Config,
-    history: History,
+    (place, history): (&Place, History),
     bus: &EventBusHandle,
     (clock, panics): (&Clock, &Panics),
     complete_from: Timestamp,
@@ -57,7 +58,8 @@ pub(super) fn start(
     let [evaluator_thread, limits_thread, switch_thread] = &threads;
     // a finding shall not wait behind the posts of a full queue
     let bus = bus.with_queue(Admission::new(config.risk.queue_bytes / 1024, config.telemetry.admission_timeout));
-    let kill_switch = risk_controls::kill_switch(config, &switch_thread.handle(), bus.clone(), clock, panics);
+    let told = risk_controls::last_announced(place, config.journal.query_timeout);
+    let kill_switch = risk_controls::kill_switch(config, told, &switch_thread.handle(), bus.clone(), clock, panics);
     let book = risk_controls::read_limits(config, clock);
     let beginning = Beginning { limits: book.effective().limits().clone(), trips: kill_switch.trips(), complete_from };
     let evaluator = evaluate(config, evaluator_thread, history, bus.clone(), (clock, panics), beginning);

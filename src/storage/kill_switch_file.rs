@@ -56,9 +56,10 @@ struct Content<'a> {
 }
 
 impl KillSwitchFile {
-    /// Reads what is in `folder`, which is made if it is missing.
+    /// Reads what is in `folder`, which is made if it is missing. `told` is the position that was announced last, as far as the
+    /// journal knows: a folder that is empty after that was not always so.
     #[must_use]
-    pub fn open(folder: PathBuf, now: Timestamp) -> Found {
+    pub fn open(folder: PathBuf, told: Option<&Position>, now: Timestamp) -> Found {
         if let Err(error) = fs::create_dir_all(&folder) {
             tracing::error!(%error, "the folder of the kill switch cannot be made");
         }
@@ -84,8 +85,8 @@ impl KillSwitchFile {
                 is_unsaved = false;
                 (switch, announced, None)
             }
-            Ok(None) if !has_history => (Switch::untouched(now), 0, None),
-            Ok(None) => file.lost("its state is missing, though it has been used before", last.as_ref(), now),
+            Ok(None) if !has_history && told.is_none() => (Switch::untouched(now), 0, None),
+            Ok(None) => file.lost("its state is missing, though it has been used before", last.as_ref().or(told), now),
             Err(reason) => {
                 file.set_aside(now);
                 file.lost(&format!("its state {reason}"), last.as_ref(), now)
@@ -172,7 +173,19 @@ mod tests {
     }
 
     fn open(folder: &Path) -> Found {
-        KillSwitchFile::open(folder.join("risk"), now())
+        KillSwitchFile::open(folder.join("risk"), None, now())
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_after_a_change_was_announced_is_halted_and_counts_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut found = open(folder.path());
+        halt(&mut found);
+        fs::remove_dir_all(folder.path().join("risk")).expect("removed");
+        let told = found.switch.position();
+        let again = KillSwitchFile::open(folder.path().join("risk"), Some(told), now());
+        assert_eq!((again.switch.position().state, again.lost.is_some()), (TradingState::Halted, true));
+        assert!(again.switch.position().seq > told.seq, "or its announcement would be taken for one made before");
     }
 
     fn halt(found: &mut Found) {

@@ -175,11 +175,12 @@ fn kill_9_at_any_point_keeps_what_was_acknowledged_and_tells_each_change_once() 
 
 #[test]
 fn a_state_that_cannot_be_read_or_is_gone_means_halted_and_only_an_operator_ends_that() {
-    let broken: [(&str, Damage); 5] = [
+    let broken: [(&str, Damage); 6] = [
         ("empty", |app| fs::write(file(app), "").unwrap()),
         ("cut off", |app| fs::write(file(app), r#"{"position":{"state":"active""#).unwrap()),
         ("zeroes", |app| fs::write(file(app), [0; 64]).unwrap()),
         ("gone", |app| fs::remove_file(file(app)).unwrap()),
+        ("gone with its history", |app| fs::remove_dir_all(app.artifacts().join("risk")).unwrap()),
         ("a folder", |app| {
             fs::remove_file(file(app)).unwrap();
             fs::create_dir(file(app)).unwrap();

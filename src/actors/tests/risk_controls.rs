@@ -32,7 +32,7 @@ fn folder() -> TempDir {
 
 fn switch(world: &World, folder: &Path) -> KillSwitchHandle {
     let clock = manual(Arc::clone(&world.hand));
-    let found = KillSwitchFile::open(folder.join("risk"), clock.now());
+    let found = KillSwitchFile::open(folder.join("risk"), None, clock.now());
     KillSwitchHandle::start(&Arbiter::current(), found, 10, world.bus.clone(), clock, world.panics.clone())
 }
 
