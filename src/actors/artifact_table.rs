@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 
 use super::artifact_folder::Folder;
 use crate::domain::artifact::{Finding, Reading};
-use crate::domain::engine_file;
+use crate::domain::engine::file as engine_file;
 use crate::domain::envelope::Rules;
 use crate::domain::risk::daily_file;
 use crate::domain::risk::fact::RUNTIME_METRICS;

@@ -11,7 +11,7 @@ use chrono_tz::Tz;
 use super::artifact_folder::{Folder, Sight, unreadable};
 use crate::domain::artifact::{SETTLE, Version};
 use crate::domain::benchmark::Point;
-use crate::domain::benchmark_file::{is_benchmark_file, read};
+use crate::domain::benchmark::file::{is_benchmark_file, read};
 use crate::domain::clock::Timestamp;
 
 /// The folder as it is called in `/health`.

@@ -21,7 +21,7 @@ use super::artifact_folder::Folder;
 use super::benchmark_files::{BenchmarkFiles, Faults, Limits, TooMany};
 use super::supervision::Panics;
 use crate::domain::benchmark::Point;
-use crate::domain::benchmark_file::DAY_PREFIX;
+use crate::domain::benchmark::file::DAY_PREFIX;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::risk::session::Session;
 use crate::storage::line_file::{self, Appended};

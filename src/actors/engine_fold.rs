@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 
 use super::engine_model::EngineModel;
 use crate::domain::clock::Timestamp;
+use crate::domain::engine::owner::{Doubt, Owner, Owners};
 use crate::domain::engine::{Engine, EngineName, Kept, Kind, News};
-use crate::domain::engine_owner::{Doubt, Owner, Owners};
 use crate::domain::event::Event;
 
 /// Sources that published something before their first beat: what they said is kept for so many.

@@ -15,8 +15,8 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::engine_model::EngineModel;
 use crate::domain::clock::Timestamp;
+use crate::domain::engine::file as engine_file;
 use crate::domain::engine::{EngineName, Kept, PLIMSOLL};
-use crate::domain::engine_file;
 
 /// Files written at once: a rename costs a file system more than a beat costs us, so with more engines than this each has
 /// its turn.

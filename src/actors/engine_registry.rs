@@ -26,10 +26,10 @@ use super::history::History;
 use super::publisher::{Published, Receipt};
 use super::wake::RingMoved;
 use crate::domain::clock::Timestamp;
+use crate::domain::engine::patience::Patience;
 use crate::domain::engine::{EngineName, Kind, State, Verdict};
 use crate::domain::event::Event;
 use crate::domain::id::EventId;
-use crate::domain::patience::Patience;
 
 /// The registry's name in logs and `/health`.
 pub const NAME: &str = "engine_registry";

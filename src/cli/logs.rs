@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use plimsoll::domain::log_json::Record;
-use plimsoll::domain::log_line::{self, Level};
+use plimsoll::domain::log::json::Record;
+use plimsoll::domain::log::line::{self, Level};
 use serde::{Deserialize, Serialize};
 
 use super::client::Target;
@@ -135,7 +135,7 @@ fn show(out: &mut Out, data: &Data, json: bool) -> anyhow::Result<()> {
 /// A record for people: coloured by its level, JSON as a line of text, what follows the first line of little weight.
 fn painted(record: &str, continued: bool, colour: bool) -> String {
     let record = Record::parse(record.as_bytes()).map_or_else(|| without_colours(record), |json| json.to_string());
-    let level = log_line::level(record.as_bytes());
+    let level = line::level(record.as_bytes());
     let mut painted = String::with_capacity(record.len() + 32);
     for (number, line) in record.lines().enumerate() {
         if number > 0 {
@@ -145,7 +145,7 @@ fn painted(record: &str, continued: bool, colour: bool) -> String {
             Paint::Dim.add(&mut painted, &plain(line), colour);
             continue;
         }
-        let word = log_line::head(line.as_bytes()).and_then(|head| head.word);
+        let word = line::head(line.as_bytes()).and_then(|head| head.word);
         let parts = word.and_then(|at| Some((line.get(..at.start)?, line.get(at.clone())?, line.get(at.end..)?)));
         match parts {
             Some((before, word, after)) => {

@@ -25,7 +25,7 @@ pub use super::log_reader::Followed;
 use super::log_reader::{LogReader, Look};
 use super::log_rotation::{Family, Relation, Relative, Seen};
 use super::log_tail::{self, TailLimits};
-use crate::domain::log_filter::LogFilter;
+use crate::domain::log::filter::LogFilter;
 
 /// How often a quiet log is looked at.
 pub const INTERVAL: Duration = Duration::from_millis(250);

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use super::log_file::LogFile;
 use super::log_mark::{self, Mark, PRINT};
 use super::log_tail::{self, TailLimits, lines};
-use crate::domain::log_filter::LogFilter;
-use crate::domain::log_line::{Grouping, head};
-use crate::domain::log_record::{OpenRecord, Part, extend};
+use crate::domain::log::filter::LogFilter;
+use crate::domain::log::line::{Grouping, head};
+use crate::domain::log::record::{OpenRecord, Part, extend};
 
 /// A record is handed out when nothing was added for so long.
 const SETTLED: Duration = Duration::from_millis(200);

@@ -5,9 +5,9 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
-use crate::domain::log_filter::LogFilter;
-use crate::domain::log_line::{Grouping, head};
-use crate::domain::log_record::text;
+use crate::domain::log::filter::LogFilter;
+use crate::domain::log::line::{Grouping, head};
+use crate::domain::log::record::text;
 
 /// Bytes read at once.
 pub const BLOCK: usize = 64 << 10;

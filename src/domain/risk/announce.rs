@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::breach::{Breach, Ending, Finding, Key, Moment, severity};
 use super::limits::LimitKind;
-use super::money::{Number, amount, percent};
 use crate::domain::clock::Timestamp;
 use crate::domain::engine::PLIMSOLL;
 use crate::domain::event::{Event, Severity};
 use crate::domain::id::EventId;
+use crate::domain::money::{Number, amount, percent};
 
 /// Places of figures in answers and events.
 const PLACES: u32 = 10;

@@ -18,10 +18,10 @@ use rust_decimal::prelude::ToPrimitive as _;
 
 use super::announce::Announced;
 use super::limits::LimitKind;
-use super::money::percent;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::Severity;
 use crate::domain::id::EventId;
+use crate::domain::money::percent;
 
 /// A breach is announced again for each further such part of the limit.
 const STEPS: i64 = 10;

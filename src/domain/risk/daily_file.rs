@@ -3,8 +3,8 @@
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
-use super::money::amount;
 use crate::domain::engine::PLIMSOLL;
+use crate::domain::money::amount;
 use crate::domain::payload::Payload;
 
 /// The largest file that is read, in bytes.

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 use serde::Serialize;
 
-use super::money::Number;
 use super::source::Tally;
 use super::state::DayState;
 use crate::domain::clock::Timestamp;
 use crate::domain::engine::PLIMSOLL;
+use crate::domain::money::Number;
 
 /// The file.
 #[derive(Debug, Serialize)]

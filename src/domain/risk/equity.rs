@@ -3,7 +3,7 @@
 
 use rust_decimal::Decimal;
 
-use super::money::percent;
+use crate::domain::money::percent;
 
 /// Equity over the day, in time order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::money::amount;
 use crate::domain::engine::PLIMSOLL;
 use crate::domain::event::{Event, Header};
+use crate::domain::money::amount;
 use crate::domain::payload::Payload;
 
 /// The type of the events that are made of `runtime_metrics.json`.

@@ -17,7 +17,6 @@ pub mod kill_switch_order;
 pub mod limits;
 pub mod limits_change;
 pub mod limits_patch;
-pub mod money;
 pub mod operator;
 pub mod overrides;
 pub mod runtime_metrics;

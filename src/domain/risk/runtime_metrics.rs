@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::equity::Series;
-use super::money::{Number, amount, percent};
 use super::session::Session;
 use crate::domain::clock::Timestamp;
+use crate::domain::money::{Number, amount, percent};
 use crate::domain::payload::{Payload, unquote};
 
 /// The file's name.

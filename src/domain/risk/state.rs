@@ -34,7 +34,7 @@ use super::session::Day;
 use super::source::{Basis, Pnl, Source};
 use crate::domain::clock::Timestamp;
 use crate::domain::engine::PLIMSOLL;
-use crate::domain::engine_news::News;
+use crate::domain::engine::news::News;
 use crate::domain::event::Event;
 
 /// Most sources of a day.

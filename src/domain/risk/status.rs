@@ -14,9 +14,9 @@ use super::counts::Uncounted;
 use super::figures::{Figure, Figures};
 use super::kill_switch::{Position, TradingState};
 use super::limits::{LimitKind, Limits};
-use super::money::{Number, percent};
 use super::state::DayState;
 use crate::domain::clock::Timestamp;
+use crate::domain::money::{Number, percent};
 
 /// So many symbols are listed, those that are nearest to their limit first.
 const MAX_SYMBOLS: usize = 1_000;

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::actors::sse_session::Connection as _;
 use crate::config::Sse;
-use crate::domain::log_filter::LogFilter;
+use crate::domain::log::filter::LogFilter;
 use crate::domain::sse;
 use crate::http::connection::{Control, StreamLimits};
 use crate::http::problem::Problem;

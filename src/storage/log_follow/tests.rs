@@ -4,7 +4,7 @@ mod rotation;
 
 use super::*;
 use crate::domain::engine::EngineName;
-use crate::domain::log_line::Level;
+use crate::domain::log::line::Level;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

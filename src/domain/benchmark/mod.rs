@@ -1,5 +1,7 @@
 //! A benchmark: the values of market indices at an instant.
 
+pub mod file;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -7,10 +9,10 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use serde::de::IgnoredAny;
 
-use super::clock::Timestamp;
-use super::envelope::say;
-use super::fault::FieldFault;
-use super::payload::{Payload, unquote};
+use crate::domain::clock::Timestamp;
+use crate::domain::envelope::say;
+use crate::domain::fault::FieldFault;
+use crate::domain::payload::{Payload, unquote};
 
 /// The field of the instant.
 const TS: &str = "ts";

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::engine_terms::{EngineName, PLIMSOLL, Status};
-use super::engine_update::Update;
-use super::event::Event;
-use super::payload::Payload;
+use super::terms::{EngineName, PLIMSOLL, Status};
+use super::update::Update;
+use crate::domain::event::Event;
+use crate::domain::payload::Payload;
 
 /// An engine's own metrics are kept up to this length, in bytes.
 const MAX_METRICS: usize = 16 << 10;

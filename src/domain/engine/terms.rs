@@ -8,9 +8,9 @@ use chrono_tz::Tz;
 use compact_str::CompactString;
 use serde::{Serialize, Serializer};
 
-use super::clock::Timestamp;
+use crate::domain::clock::Timestamp;
 
-pub use super::envelope::OWN_SOURCE as PLIMSOLL;
+pub use crate::domain::envelope::OWN_SOURCE as PLIMSOLL;
 
 /// The name of an engine: 1 to 64 of `[A-Za-z0-9_-]`, so it is safe in a path and in a file name.
 ///

@@ -2,12 +2,12 @@
 
 use serde_json::value::RawValue;
 
-use super::clock::Timestamp;
-use super::engine_file::SUFFIX;
-use super::engine_terms::{EngineName, PLIMSOLL, Said};
-use super::engine_update::Update;
-use super::id::EventId;
-use super::payload::Payload;
+use super::file::SUFFIX;
+use super::terms::{EngineName, PLIMSOLL, Said};
+use super::update::Update;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::EventId;
+use crate::domain::payload::Payload;
 
 /// Deepest nesting of a record of ours.
 const MAX_DEPTH: usize = 8;

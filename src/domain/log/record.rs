@@ -1,7 +1,7 @@
 //! The last record of a growing log. It is handed out once nothing was added for a while, without knowing whether it is whole;
 //! what is added afterwards belongs to it still, and follows it wherever it went.
 
-use super::log_filter::LogFilter;
+use super::filter::LogFilter;
 
 /// A record, or what was added to it after it was handed out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub fn text(record: &[u8], cut: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::log_line::Level;
+    use crate::domain::log::line::Level;
 
     fn filter(least: Option<Level>, text: Option<&str>) -> LogFilter {
         LogFilter { at_least: least, text: text.map(str::to_owned) }

@@ -3,8 +3,8 @@
 
 use chrono_tz::Tz;
 
-use super::benchmark::Point;
-use super::clock::Timestamp;
+use super::Point;
+use crate::domain::clock::Timestamp;
 
 /// The name of the file of a trading day begins with this; the day, and `.jsonl`, follow.
 pub const DAY_PREFIX: &str = "benchmarks_";

@@ -7,23 +7,35 @@
 //! A beat without a status proves life, and says nothing else: the engine runs, and its `status` is null until it says
 //! one.
 
+pub mod file;
+pub mod kept;
+pub mod market_data;
+pub mod news;
+pub mod owner;
+pub mod patience;
+pub mod performance;
+pub mod position;
+pub mod state;
+pub mod terms;
+pub mod update;
+
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::clock::Timestamp;
-pub use super::engine_kept::Kept;
-pub use super::engine_news::{Beat, News};
-use super::engine_owner::Doubt;
-pub use super::engine_state::{Limits, Notice, State, Verdict};
-pub use super::engine_terms::{EngineName, Kind, PLIMSOLL, Said, Status};
-pub use super::engine_update::Update;
-use super::event::{Event, Severity};
-use super::id::EventId;
-use super::market_data::MarketData;
-use super::payload::Payload;
-use super::performance::Performance;
+use crate::domain::clock::Timestamp;
+use crate::domain::event::{Event, Severity};
+use crate::domain::id::EventId;
+use crate::domain::payload::Payload;
+pub use kept::Kept;
+use market_data::MarketData;
+pub use news::{Beat, News};
+use owner::Doubt;
+use performance::Performance;
+pub use state::{Limits, Notice, State, Verdict};
+pub use terms::{EngineName, Kind, PLIMSOLL, Said, Status};
+pub use update::Update;
 
 /// A beat may be ahead of the clock by so much, in microseconds: events of one millisecond share it. Beyond that the clock
 /// was set back, and nobody knows how old the beat is.
@@ -395,5 +407,4 @@ impl Engine {
 }
 
 #[cfg(test)]
-#[path = "engine_tests.rs"]
 mod tests;

@@ -16,9 +16,9 @@ use compact_str::CompactString;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::engine_terms::{EngineName, Kind};
-use super::event::Event;
-use super::payload::Payload;
+use super::terms::{EngineName, Kind};
+use crate::domain::event::Event;
+use crate::domain::payload::Payload;
 
 /// Most strategies whose engine is remembered.
 const MAX_STRATEGIES: usize = 10_000;

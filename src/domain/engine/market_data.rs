@@ -18,7 +18,7 @@ use compact_str::CompactString;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::clock::Timestamp;
+use crate::domain::clock::Timestamp;
 
 /// Most symbols of an engine; further ones are not followed.
 const MAX_SYMBOLS: usize = 5_000;

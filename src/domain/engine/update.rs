@@ -2,10 +2,10 @@
 
 use serde_json::value::RawValue;
 
-use super::engine_terms::{EngineName, Kind, Said, Status};
-use super::envelope::say;
-use super::fault::FieldFault;
-use super::payload::{Payload, unquote};
+use super::terms::{EngineName, Kind, Said, Status};
+use crate::domain::envelope::say;
+use crate::domain::fault::FieldFault;
+use crate::domain::payload::{Payload, unquote};
 
 /// Deepest nesting of a record.
 const MAX_DEPTH: usize = 64;

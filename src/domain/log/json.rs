@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::log_line::Level;
+use super::line::Level;
 
 /// Bytes of a line that are searched for a key, when it is not read whole.
 const FRONT: usize = 4096;

@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::str::FromStr;
 
-use super::log_json;
+use super::json;
 
 /// How serious a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,14 +70,14 @@ pub struct Head {
 /// before it.
 ///
 /// ```
-/// use plimsoll::domain::log_line::{Level, head};
+/// use plimsoll::domain::log::line::{Level, head};
 /// assert_eq!(head(b"2025-11-18 09:15:00,123 [ERROR] broker: refused").unwrap().level, Some(Level::Error));
 /// assert_eq!(head(b"  File \"engine.py\", line 7, in run"), None);
 /// ```
 #[must_use]
 pub fn head(line: &[u8]) -> Option<Head> {
-    if log_json::is_record(line) {
-        return Some(Head { level: log_json::level(line), word: None });
+    if json::is_record(line) {
+        return Some(Head { level: json::level(line), word: None });
     }
     let mut scan = Scan { line, at: 0 };
     scan.blanks();

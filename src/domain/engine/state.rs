@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::event::Severity;
+use crate::domain::event::Severity;
 
 /// By what engines are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

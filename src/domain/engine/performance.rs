@@ -27,9 +27,9 @@ use compact_str::CompactString;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::event::Event;
-use super::payload::{Payload, unquote};
 use super::position::{DUST, Holding, Position, SAME_TRADE};
+use crate::domain::event::Event;
+use crate::domain::payload::{Payload, unquote};
 
 /// Two forms of one signal come within this time, in microseconds.
 const SAME_SIGNAL: i64 = 1_000_000;

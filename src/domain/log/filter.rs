@@ -1,7 +1,7 @@
 //! Which records of a log are asked for.
 
-use super::log_json;
-use super::log_line::{Level, level};
+use super::json;
+use super::line::{Level, level};
 
 /// Which records are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl LogFilter {
         }
         let Some(text) = &self.text else { return true };
         // what is escaped in JSON is asked for as people read it
-        contains(record, text) || log_json::Record::parse(record).is_some_and(|json| contains(json.to_string().as_bytes(), text))
+        contains(record, text) || json::Record::parse(record).is_some_and(|json| contains(json.to_string().as_bytes(), text))
     }
 }
 

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 
 use chrono_tz::Tz;
 
-use super::clock::Timestamp;
-use super::engine::{EngineName, PLIMSOLL, Said, Update};
-use super::envelope::Rules;
-use super::payload::{Payload, unquote};
+use super::{EngineName, PLIMSOLL, Said, Update};
+use crate::domain::clock::Timestamp;
+use crate::domain::envelope::Rules;
+use crate::domain::payload::{Payload, unquote};
 
 /// The largest file that is read, in bytes.
 pub const MAX_BYTES: u64 = 1 << 20;
@@ -45,10 +45,10 @@ pub fn is_engine_file(file: &str) -> bool {
 /// A sentence for the operator: why this is no engine's record.
 ///
 /// ```
-/// use plimsoll::domain::{engine_file, envelope::Rules};
+/// use plimsoll::domain::{engine::file, envelope::Rules};
 /// let rules = Rules { max_event_bytes: 262_144, max_depth: 64, accept_unknown_types: true };
 /// let text = br#"{"name": "fno", "status": "running", "last_heartbeat": "2024-08-23T15:29:59.067206"}"#;
-/// let file = engine_file::parse("fno_engine.json", text, chrono_tz::Asia::Kolkata, &rules).expect("valid").expect("an engine's");
+/// let file = file::parse("fno_engine.json", text, chrono_tz::Asia::Kolkata, &rules).expect("valid").expect("an engine's");
 /// assert!(file.payload.contains(r#""last_heartbeat":"2024-08-23T09:59:59.067206Z","file":"fno_engine.json""#));
 /// ```
 pub fn parse(file: &str, bytes: &[u8], timezone: Tz, rules: &Rules) -> Result<Option<EngineFile>, String> {
@@ -110,7 +110,7 @@ fn quote(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::engine::Status;
+    use super::super::Status;
     use super::*;
     use chrono_tz::{Asia, Europe};
 

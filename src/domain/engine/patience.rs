@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::clock::Timestamp;
+use crate::domain::clock::Timestamp;
 
 /// Looks come as often as this at least.
 const MAX_INTERVAL: Duration = Duration::from_secs(1);

@@ -31,7 +31,7 @@ impl From<u64> for Number {
 /// The amount whose JSON text is `raw`, to 12 places; `None` when it is no number, or beyond 10^15.
 ///
 /// ```
-/// use plimsoll::domain::risk::money::amount;
+/// use plimsoll::domain::money::amount;
 /// assert_eq!(amount("-1.5e3"), amount("-1500.000"));
 /// assert_eq!(amount("1e999"), None);
 /// assert_eq!(amount("\"7\""), None);
