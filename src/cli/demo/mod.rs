@@ -1,6 +1,7 @@
 //! `plimsoll demo`: the service with four simulated engines, and a live view of what they say.
 
 mod market;
+mod operations;
 mod simulation;
 mod trading;
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use fastrand::Rng;
 
 use super::market::{Instrument, Market, rounded};
+use super::operations;
 use super::trading::{Account, Book, Decision, Moment};
 use crate::cli::fields::Object;
 
@@ -71,6 +72,8 @@ const SCAN: u64 = 60;
 pub struct Simulation {
     market: Market,
     rng: Rng,
+    /// Of its own, so that what engines say of their work changes no trade.
+    operations: Rng,
     start: DateTime<Utc>,
     /// Length of a tick.
     length: Duration,
@@ -84,7 +87,8 @@ impl Simulation {
     pub fn new(seed: u64, start: DateTime<Utc>, length: Duration) -> Self {
         let books = [Book::default(), Book::default()];
         let rng = Rng::with_seed(seed ^ 0x5eed);
-        Self { market: Market::new(seed), rng, start, length, tick: 0, books, account: Account::new() }
+        let operations = Rng::with_seed(seed ^ 0x0b5e);
+        Self { market: Market::new(seed), rng, operations, start, length, tick: 0, books, account: Account::new() }
     }
 
     /// What all engines say in the next tick, in order.
@@ -101,12 +105,14 @@ impl Simulation {
             // the strategy looks at one symbol a tick
             if (tick + nth as u64).is_multiple_of(2) {
                 let decision = book.decide(instrument, tick, rng);
+                operations::breakout(instrument, decision, &mut drafts);
                 decided(instrument, decision, rng, &mut drafts);
                 account.order(instrument, book, decision, &mut drafts);
             }
         }
         account.report(&self.market.instruments, &self.books, now, &mut drafts);
         self.universe(&mut drafts);
+        operations::report(tick, &mut self.operations, &mut drafts);
         for (nth, engine) in Engine::ALL.into_iter().enumerate() {
             if (tick + nth as u64 * 2).is_multiple_of(BEAT) || tick == 0 {
                 drafts.add(engine, "engine_heartbeat", self.heartbeat(engine, now.time));
@@ -255,7 +261,7 @@ mod tests {
             let outcome = envelope::parse(event.as_bytes(), &rules, Timestamp::from_micros(0));
             assert!(outcome.is_ok(), "{event}: {outcome:?}");
         }
-        assert_eq!(seen.len(), 12, "every type of the demo occurs: {seen:?}");
+        assert_eq!(seen.len(), 17, "every type of the demo occurs: {seen:?}");
     }
 
     #[test]
