@@ -11,12 +11,13 @@ use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handle
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::bus_inbox::{Inbox, Publish};
 use super::journal::{Append, Journal};
 use super::publisher::{PublishError, Published, Receipt};
 use super::supervision::Panics;
 use super::wake::Subscriber;
 use crate::domain::clock::Clock;
-use crate::domain::event::{Draft, Event};
+use crate::domain::event::Event;
 use crate::domain::id::{EventId, IdSequence};
 use crate::domain::rate::Rate;
 use crate::domain::ring::Ring;
@@ -27,6 +28,9 @@ pub const NAME: &str = "event_bus";
 
 /// A commit takes at most so many events, so that the first of them does not wait for too long.
 const MAX_GROUP: usize = 8_192;
+
+/// To deliver so many events takes less than a tenth of a commit.
+const SMALL_GROUP: usize = 64;
 
 /// Counters that routes read.
 #[derive(Debug, Default)]
@@ -50,7 +54,8 @@ pub struct EventBus {
     ring: Arc<Ring>,
     journal: Addr<Journal>,
     subscribers: Vec<Subscriber>,
-    /// Batches that wait for the next commit.
+    inbox: Inbox,
+    /// Batches that were taken from it and wait for the next commit.
     waiting: Vec<Job>,
     /// Whether a commit is under way.
     committing: bool,
@@ -68,14 +73,10 @@ struct Job {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Publish these events.
-#[derive(Message)]
+/// There is something in the inbox.
+#[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub(super) struct Publish {
-    pub(super) drafts: Vec<Draft>,
-    pub(super) reply: oneshot::Sender<Published>,
-    pub(super) permit: OwnedSemaphorePermit,
-}
+pub(super) struct Gather;
 
 /// Tell this subscriber when the ring moves.
 #[derive(Debug, Message)]
@@ -99,6 +100,7 @@ impl EventBus {
         clock: Clock,
         ring: Arc<Ring>,
         journal: Addr<Journal>,
+        inbox: Inbox,
         counters: Arc<BusCounters>,
         panics: Panics,
     ) -> Self {
@@ -108,6 +110,7 @@ impl EventBus {
             ring,
             journal,
             subscribers: Vec::new(),
+            inbox,
             waiting: Vec::new(),
             committing: false,
             stopping: false,
@@ -115,6 +118,17 @@ impl EventBus {
             counters,
             panics,
         }
+    }
+
+    /// Takes what waits in the inbox; false when that was nothing.
+    fn gather(&mut self) -> bool {
+        let batches = self.inbox.take();
+        let some = !batches.is_empty();
+        for publish in batches {
+            // a panic drops the reply, which the sender learns as `Unknown`; ids only ever moved ahead
+            let _ = self.panics.clone().guard(NAME, || self.accept(publish));
+        }
+        some
     }
 
     fn accept(&mut self, publish: Publish) {
@@ -131,7 +145,12 @@ impl EventBus {
 
     /// Hands the next group to the journal, if it is free.
     fn commit_next(&mut self, ctx: &mut Context<Self>) {
-        if self.committing || self.waiting.is_empty() {
+        if self.committing {
+            return;
+        }
+        // without a commit, whose end looks again, the inbox has to be left empty
+        while self.gather() && self.waiting.is_empty() {}
+        if self.waiting.is_empty() {
             return;
         }
         let mut events = 0;
@@ -147,14 +166,21 @@ impl EventBus {
         let commit = wrap_future::<_, Self>(self.journal.send(Append(events)));
         ctx.spawn(commit.map(move |outcome, bus, ctx| {
             bus.committing = false;
-            // the journal works on the next group while this one is delivered
-            bus.commit_next(ctx);
+            // the journal works on the next group while a large one is delivered; a small one is delivered at once, and what
+            // arrives meanwhile makes the next one larger
+            let is_large = group.iter().map(|job| job.events.len()).sum::<usize>() > SMALL_GROUP;
+            if is_large {
+                bus.commit_next(ctx);
+            }
             let newest = group.last().and_then(|job| job.events.last()).map(|event| event.id());
             let delivered = bus.panics.clone().guard(NAME, || bus.deliver(group, outcome));
             if let (Err(_), Some(newest)) = (delivered, newest) {
                 // the ring may lack what was committed, so everybody goes on from the journal
                 bus.ring.forget(newest);
                 bus.wake();
+            }
+            if !is_large {
+                bus.commit_next(ctx);
             }
             bus.tell_if_drained();
         }));
@@ -232,12 +258,16 @@ impl Actor for EventBus {
     type Context = Context<Self>;
 }
 
-impl Handler<Publish> for EventBus {
+impl Drop for EventBus {
+    fn drop(&mut self) {
+        self.inbox.close();
+    }
+}
+
+impl Handler<Gather> for EventBus {
     type Result = ();
 
-    fn handle(&mut self, publish: Publish, ctx: &mut Self::Context) {
-        // a panic drops the reply, which the sender learns as `Unknown`; ids only ever moved ahead
-        let _ = self.panics.clone().guard(NAME, || self.accept(publish));
+    fn handle(&mut self, _: Gather, ctx: &mut Self::Context) {
         self.commit_next(ctx);
     }
 }
@@ -268,10 +298,13 @@ impl Handler<ClearRing> for EventBus {
 impl Handler<Drain> for EventBus {
     type Result = MessageResult<Drain>;
 
-    fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: Drain, ctx: &mut Self::Context) -> Self::Result {
+        // what was handed over before is still published
+        self.gather();
         self.stopping = true;
         let (done, waiter) = oneshot::channel();
         self.drained.push(done);
+        self.commit_next(ctx);
         self.tell_if_drained();
         MessageResult(waiter)
     }

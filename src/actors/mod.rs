@@ -11,6 +11,7 @@ pub mod artifact_table;
 pub mod artifact_watcher;
 pub mod benchmark_files;
 pub mod benchmark_recorder;
+mod bus_inbox;
 pub mod daily_files;
 mod day_file_queue;
 pub mod engine_fold;
@@ -31,6 +32,7 @@ pub mod risk_handle;
 pub mod risk_limits;
 pub mod sse_body;
 pub mod sse_fanout;
+mod sse_round;
 pub mod sse_session;
 pub mod supervision;
 #[cfg(test)]

@@ -7,7 +7,8 @@ use actix::{Actor as _, Addr, ArbiterHandle};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::admission::Admission;
-use super::event_bus::{BusCounters, ClearRing, Drain, EventBus, Publish, Subscribe};
+use super::bus_inbox::{Inbox, Publish};
+use super::event_bus::{BusCounters, ClearRing, Drain, EventBus, Gather, Subscribe};
 use super::journal::Journal;
 use super::supervision::Panics;
 use super::wake::Subscriber;
@@ -50,6 +51,7 @@ pub type Published = Result<Vec<Receipt>, PublishError>;
 #[derive(Debug, Clone)]
 pub struct EventBusHandle {
     bus: Addr<EventBus>,
+    inbox: Inbox,
     admission: Admission,
     stopping: Arc<AtomicBool>,
     counters: Arc<BusCounters>,
@@ -68,9 +70,10 @@ impl EventBusHandle {
         panics: Panics,
     ) -> Self {
         let counters = Arc::<BusCounters>::default();
-        let bus = EventBus::new(last, clock, ring, journal, Arc::clone(&counters), panics);
+        let inbox = Inbox::default();
+        let bus = EventBus::new(last, clock, ring, journal, inbox.clone(), Arc::clone(&counters), panics);
         let bus = EventBus::start_in_arbiter(arbiter, |_| bus);
-        Self { bus, admission: queue, stopping: Arc::default(), counters }
+        Self { bus, inbox, admission: queue, stopping: Arc::default(), counters }
     }
 
     /// Waits for room, hands the batch to the bus, and returns what will become of it. Once this has returned, the
@@ -106,7 +109,9 @@ impl EventBusHandle {
     #[must_use]
     pub fn send(&self, drafts: Vec<Draft>, Room(permit): Room) -> Pending {
         let (reply, answer) = oneshot::channel();
-        self.bus.do_send(Publish { drafts, reply, permit });
+        if self.inbox.push(Publish { drafts, reply, permit }) {
+            self.bus.do_send(Gather);
+        }
         Pending(answer)
     }
 

@@ -16,11 +16,16 @@ use super::sse_session::{CloseReason, Hub, Session};
 use crate::domain::clock::Clock;
 use crate::domain::sse;
 
+/// Where the streams of a thread's clients come from; one for all of them, so that each client is small.
+pub(super) struct Source {
+    pub(super) hub: Rc<Hub>,
+    pub(super) history: History,
+    pub(super) clock: Clock,
+}
+
 /// The stream of one client. Dropping it takes the client out of the count.
 pub struct SseBody {
-    hub: Rc<Hub>,
-    history: History,
-    clock: Clock,
+    source: Rc<Source>,
     /// `None` for a client that was turned away.
     session: Option<Rc<Session>>,
     /// What is to be sent before anything else.
@@ -40,8 +45,8 @@ enum Next {
 
 impl SseBody {
     /// The stream of `session`, which begins with `first`.
-    pub(super) fn new(hub: Rc<Hub>, history: History, clock: Clock, session: Option<Rc<Session>>, first: Vec<u8>) -> Self {
-        Self { hub, history, clock, session, first: Some(Bytes::from(first)), catching_up: None }
+    pub(super) fn new(source: Rc<Source>, session: Option<Rc<Session>>, first: Vec<u8>) -> Self {
+        Self { source, session, first: Some(Bytes::from(first)), catching_up: None }
     }
 
     fn next(&mut self, session: &Rc<Session>, cx: &mut Context<'_>) -> Next {
@@ -53,12 +58,12 @@ impl SseBody {
             return Next::Again;
         }
         let position = session.position.get();
-        if position == self.hub.ring.head() {
+        if position == self.source.hub.ring.head() {
             session.live.set(true);
-            session.written.set(self.hub.ring.written());
+            session.written.set(self.source.hub.ring.written());
             return Next::Wait;
         }
-        let Some((bytes, read)) = self.hub.chunk(session, position) else {
+        let Some((bytes, read)) = self.source.hub.chunk(session, position) else {
             // the ring has moved on without this client, or was emptied
             session.in_ring.set(false);
             return Next::Again;
@@ -71,16 +76,16 @@ impl SseBody {
 
     /// Takes the client into the ring, if the ring has all that it lacks.
     fn enter_ring(&self, session: &Session) -> bool {
-        let Some(position) = self.hub.ring.locate(session.cursor.get()) else { return false };
+        let Some(position) = self.source.hub.ring.locate(session.cursor.get()) else { return false };
         session.position.set(position);
         session.in_ring.set(true);
         true
     }
 
     fn catch_up(&mut self, session: &Session) {
-        let (history, cursor) = (self.history.clone(), session.cursor.get());
+        let (history, cursor) = (self.source.history.clone(), session.cursor.get());
         let (filter, named) = (session.wish.filter.clone(), session.wish.named);
-        let max_bytes = self.hub.limits.chunk_bytes;
+        let max_bytes = self.source.hub.limits.chunk_bytes;
         self.catching_up = Some(Box::pin(async move { history.catch_up(cursor, filter, named, max_bytes).await }));
     }
 
@@ -92,7 +97,7 @@ impl SseBody {
             Ok(CatchUp { blocks, cursor, gap }) => {
                 session.cursor.set(cursor);
                 if gap {
-                    self.hub.counters().gaps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    self.source.hub.counters().gaps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 }
                 if blocks.is_empty() {
                     // nothing to deliver, but a position to tell, so that this need not be searched again
@@ -103,7 +108,7 @@ impl SseBody {
             }
             Err(error) => {
                 tracing::debug!(%error, "an sse client could not catch up from the journal; it is told to come back");
-                self.hub.end(session, CloseReason::Journal);
+                self.source.hub.end(session, CloseReason::Journal);
                 Next::Again
             }
         }
@@ -111,7 +116,11 @@ impl SseBody {
 
     fn heartbeat(&self, session: &Session) -> Bytes {
         let cursor = session.cursor.get();
-        Bytes::from(if session.heartbeat_event { sse::heartbeat_event(cursor, self.clock.now()) } else { sse::heartbeat(cursor) })
+        Bytes::from(if session.heartbeat_event {
+            sse::heartbeat_event(cursor, self.source.clock.now())
+        } else {
+            sse::heartbeat(cursor)
+        })
     }
 }
 
@@ -120,7 +129,7 @@ impl Stream for SseBody {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        let panics = this.hub.panics.clone();
+        let panics = this.source.hub.panics.clone();
         // a client whose stream panics loses its connection, and resumes by id
         panics.guard(NAME, || this.poll_blocks(cx)).unwrap_or(Poll::Ready(None))
     }
@@ -140,10 +149,10 @@ impl SseBody {
         loop {
             if session.closing.get().is_some() {
                 // one last word, then the end
-                this.hub.close(&session);
+                this.source.hub.close(&session);
                 this.session = None;
                 this.catching_up = None;
-                return Poll::Ready(Some(Ok(Bytes::from(sse::farewell(this.hub.retry())))));
+                return Poll::Ready(Some(Ok(Bytes::from(sse::farewell(this.source.hub.retry())))));
             }
             let bytes = match this.next(&session, cx) {
                 Next::Again => continue,
@@ -155,7 +164,7 @@ impl SseBody {
                 }
             };
             session.heartbeat_due.set(false);
-            session.sent_at.set(this.hub.now.get());
+            session.sent_at.set(this.source.hub.now.get());
             return Poll::Ready(Some(Ok(bytes)));
         }
     }
@@ -164,7 +173,7 @@ impl SseBody {
 impl Drop for SseBody {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            self.hub.close(&session);
+            self.source.hub.close(&session);
         }
     }
 }

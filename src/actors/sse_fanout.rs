@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 use super::history::History;
 use super::journal_reader::ReadError;
 use super::publisher::EventBusHandle;
-use super::sse_body::SseBody;
+use super::sse_body::{Source, SseBody};
 use super::sse_session::{Connection, Hub, Limits, Wish};
-use super::wake::{Bell, RingMoved};
+use super::wake::RingMoved;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::id::EventId;
 use crate::domain::sse::{self, Gap, GapReason};
@@ -23,7 +23,6 @@ pub const NAME: &str = "sse_fanout";
 /// The actor.
 pub struct SseFanout {
     hub: Rc<Hub>,
-    bell: Bell,
 }
 
 /// End all streams cleanly and admit no more; answered when the last client is gone.
@@ -64,21 +63,16 @@ pub struct Subscription {
 
 /// The thread's own way to its clients; it cannot leave the thread.
 #[derive(Clone)]
-pub struct FanoutHandle {
-    hub: Rc<Hub>,
-    history: History,
-    clock: Clock,
-}
+pub struct FanoutHandle(Rc<Source>);
 
 impl SseFanout {
     /// Starts the actor on the current thread, for the clients of `hub`.
     #[must_use]
     pub fn start(hub: Hub, history: History, bus: &EventBusHandle, clock: Clock) -> (FanoutHandle, Addr<Self>) {
         let hub = Rc::new(hub);
-        let bell = Bell::default();
-        let address = Actor::start(Self { hub: Rc::clone(&hub), bell: bell.clone() });
-        bus.subscribe(bell.subscriber(&address.clone().recipient()));
-        (FanoutHandle { hub, history, clock }, address)
+        let address = Actor::start(Self { hub: Rc::clone(&hub) });
+        bus.subscribe(hub.round.bell().subscriber(&address.clone().recipient()));
+        (FanoutHandle(Rc::new(Source { hub, history, clock })), address)
     }
 
     /// Often enough to keep every limit of the configuration.
@@ -104,8 +98,7 @@ impl Handler<RingMoved> for SseFanout {
     type Result = ();
 
     fn handle(&mut self, _: RingMoved, _: &mut Self::Context) {
-        self.bell.heard();
-        let _ = self.hub.panics.guard(NAME, || self.hub.wake_all());
+        self.hub.news();
     }
 }
 
@@ -133,7 +126,7 @@ impl FanoutHandle {
     /// when to come back, in the only form that a browser understands: a stream that ends at once.
     pub async fn open(&self, subscription: Subscription, connection: Rc<dyn Connection>) -> SseBody {
         let Subscription { wish, heartbeat_event, start } = subscription;
-        let hub = &self.hub;
+        let Source { hub, clock, .. } = self.0.as_ref();
         let Ok(cursor) = self.cursor(&wish, &start).await else {
             return self.body(None, sse::farewell(hub.retry()));
         };
@@ -150,11 +143,11 @@ impl FanoutHandle {
         let mut first = sse::head(hub.retry(), from);
         if heartbeat_event {
             // some clients forget the id of a block without data
-            first.extend(sse::heartbeat_event(from, self.clock.now()));
+            first.extend(sse::heartbeat_event(from, clock.now()));
         }
         if let Some((requested, reason)) = lost {
             let gap = Gap { requested, oldest: newest, newest, reason };
-            first.extend(gap.block(from, self.clock.now()));
+            first.extend(gap.block(from, clock.now()));
             hub.counters().gaps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
         self.body(Some(session), first)
@@ -162,15 +155,15 @@ impl FanoutHandle {
 
     async fn cursor(&self, wish: &Wish, start: &Start) -> Result<EventId, ReadError> {
         match *start {
-            Start::Now => Ok(self.hub.ring.newest()),
-            Start::Replay(count) => self.history.replay_cursor(&wish.filter, count).await,
+            Start::Now => Ok(self.0.hub.ring.newest()),
+            Start::Replay(count) => self.0.history.replay_cursor(&wish.filter, count).await,
             Start::After(cursor) => Ok(cursor),
-            Start::Since(time) => Ok(self.history.since_cursor(time)),
-            Start::Unknown(_) => Ok(self.hub.ring.newest()),
+            Start::Since(time) => Ok(self.0.history.since_cursor(time)),
+            Start::Unknown(_) => Ok(self.0.hub.ring.newest()),
         }
     }
 
     fn body(&self, session: Option<Rc<super::sse_session::Session>>, first: Vec<u8>) -> SseBody {
-        SseBody::new(Rc::clone(&self.hub), self.history.clone(), self.clock.clone(), session, first)
+        SseBody::new(Rc::clone(&self.0), session, first)
     }
 }

@@ -4,7 +4,7 @@
 //! both hold the [`Hub`].
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,6 +15,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::sse_round::Round;
 use super::supervision::Panics;
 use crate::domain::filter::Filter;
 use crate::domain::id::EventId;
@@ -139,7 +140,8 @@ pub struct Hub {
     pub(super) limits: Limits,
     counters: Arc<SseCounters>,
     pub(super) panics: Panics,
-    sessions: RefCell<HashMap<usize, Rc<Session>>>,
+    pub(super) sessions: RefCell<BTreeMap<usize, Rc<Session>>>,
+    pub(super) round: Round,
     next_key: Cell<usize>,
     /// The wishes of the clients there are, numbered.
     wishes: RefCell<HashMap<Rc<Wish>, u64>>,
@@ -166,6 +168,7 @@ impl Hub {
             counters,
             panics,
             sessions: RefCell::default(),
+            round: Round::default(),
             next_key: Cell::new(0),
             wishes: RefCell::default(),
             next_wish: Cell::new(0),
@@ -229,6 +232,7 @@ impl Hub {
             connection,
         });
         self.sessions.borrow_mut().insert(key, Rc::clone(&session));
+        self.round.joined();
         Some(session)
     }
 
@@ -283,15 +287,8 @@ impl Hub {
         Some((chunk.bytes, chunk.read))
     }
 
-    /// There is something new: every client that waits is polled.
-    pub fn wake_all(&self) {
-        self.now.set(Instant::now());
-        for session in self.sessions.borrow().values() {
-            self.wake(session);
-        }
-    }
-
-    fn wake(&self, session: &Session) {
+    /// Has a client polled, and notes since when it should be.
+    pub(super) fn wake(&self, session: &Session) {
         if session.waiting.get().is_none() {
             session.waiting.set(Some((self.now.get(), session.connection.taken())));
         }

@@ -265,8 +265,8 @@ impl SqliteLog {
 
 /// Bytes of the pages that hold something.
 fn used(connection: &Connection, page_size: u64) -> rusqlite::Result<u64> {
-    let pages = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
-    Ok(pages("page_count")?.saturating_sub(pages("freelist_count")?) * page_size)
+    let pages = |pragma: &str| connection.prepare_cached(pragma)?.query_row([], |row| row.get::<_, u64>(0));
+    Ok(pages("pragma page_count")?.saturating_sub(pages("pragma freelist_count")?) * page_size)
 }
 
 fn set_meta(transaction: &Transaction<'_>, key: &str, value: i64) -> rusqlite::Result<()> {

@@ -7,6 +7,8 @@ mod risk_controls;
 mod var;
 mod world;
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -125,6 +127,95 @@ async fn a_full_queue_refuses_and_a_stopping_bus_takes_no_more_but_commits_what_
     world.bus.drain().await;
     assert_eq!(world.bus.publish(vec![draft("tick", 2)]).await, Err(PublishError::Stopping));
     assert_eq!(pending.published().await.expect("committed").len(), 1);
+}
+
+#[actix_web::test]
+async fn every_batch_that_comes_to_a_stopped_bus_is_refused() {
+    let world = World::new(100, LIMITS);
+    let (first, second) = (world.bus.room(1).await.expect("room"), world.bus.room(1).await.expect("room"));
+    world.bus.drain().await;
+    for room in [first, second] {
+        assert_eq!(world.bus.send(vec![draft("tick", 1)], room).published().await, Err(PublishError::Stopping));
+    }
+}
+
+#[actix_web::test]
+async fn posts_that_come_during_a_commit_are_one_commit_in_their_order() {
+    let world = World::new(100, LIMITS);
+    let mut pending = Vec::new();
+    for n in 0..10 {
+        pending.push(world.bus.offer(vec![draft("tick", n)]).await.expect("taken"));
+        world.settle().await;
+    }
+    let mut ids = Vec::new();
+    for pending in pending {
+        ids.push(pending.published().await.expect("committed")[0].id);
+    }
+    assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+    assert_eq!(world.ring.head(), 10);
+}
+
+#[actix_web::test]
+async fn a_client_that_comes_to_an_empty_worker_hears_of_what_follows() {
+    let world = World::new(100, LIMITS);
+    for n in 0..3 {
+        world.publish(n..n + 1).await;
+        world.settle().await;
+    }
+    let mut body = world.open(Start::Now).await;
+    ready(&mut body).await;
+    let published = world.publish(3..5).await;
+    assert_eq!(ids(&until(&mut body, published[1]).await), published);
+    drop(body);
+    world.publish(5..6).await;
+    world.settle().await;
+    let mut again = world.open(Start::Now).await;
+    ready(&mut again).await;
+    let published = world.publish(6..7).await;
+    assert_eq!(ids(&until(&mut again, published[0]).await), published);
+}
+
+#[actix_web::test]
+async fn a_round_reaches_each_client_although_some_come_and_go_and_lets_others_work_meanwhile() {
+    let world = World::new(1_000, Limits { max_clients: 1_000, ..LIMITS });
+    let woken = Rc::new(Cell::new(0));
+    let mut clients = Vec::new();
+    for _ in 0..300 {
+        clients.push(follow(&world, &woken).await);
+    }
+    world.settle().await;
+    for turn in 0..20 {
+        world.publish(turn..turn + 1).await;
+        // within the round: some leave, others join, and the ring moves again
+        clients.drain(..5).for_each(|client| client.abort());
+        clients.push(follow(&world, &woken).await);
+        world.publish(turn..turn + 1).await;
+    }
+    world.settle().await;
+    woken.set(0);
+    let pending = world.bus.offer(vec![draft("tick", 20)]).await.expect("taken");
+    while woken.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let (seen, count) = (Rc::new(Cell::new(0)), Rc::clone(&woken));
+    let noted = Rc::clone(&seen);
+    actix::spawn(async move { noted.set(count.get()) }).await.expect("done");
+    assert!(seen.get() < clients.len(), "what arrives during a round waits for one slice of it");
+    pending.published().await.expect("committed");
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(woken.get(), clients.len(), "everybody has it, once");
+}
+
+/// A client that reads for as long as its task lives, and counts each piece that it gets.
+async fn follow(world: &World, count: &Rc<Cell<usize>>) -> tokio::task::JoinHandle<()> {
+    let (mut body, count) = (world.open(Start::Now).await, Rc::clone(count));
+    actix::spawn(async move {
+        while body.next().await.is_some() {
+            count.set(count.get() + 1);
+        }
+    })
 }
 
 #[actix_web::test]

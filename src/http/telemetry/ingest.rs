@@ -5,8 +5,8 @@ use std::fmt;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
+use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
-use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::ndjson;
@@ -52,11 +52,18 @@ fn read(request: &HttpRequest) -> Result<(Form, bool), Problem> {
     params.finish().map(|()| (form, atomic))
 }
 
+/// What became of a single event.
+#[derive(Debug, Serialize)]
+struct Posted {
+    id: String,
+    duplicate: bool,
+}
+
 async fn publish_one(state: &State, json: &[u8]) -> Result<HttpResponse, Problem> {
     let draft = envelope::parse(json, &state.config.telemetry.rules, state.clock.now())?;
     let receipts = state.bus.publish(vec![draft]).await?;
     let Some(Receipt { id, duplicate }) = receipts.first() else { return Err(Problem::Internal) };
-    Ok(HttpResponse::Created().json(json!({ "id": id.to_string(), "duplicate": duplicate })))
+    Ok(HttpResponse::Created().json(Posted { id: id.to_string(), duplicate: *duplicate }))
 }
 
 async fn publish_many(state: &State, items: &[&[u8]], atomic: bool) -> Result<HttpResponse, Problem> {
