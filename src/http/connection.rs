@@ -2,20 +2,63 @@
 //!
 //! A response body is only polled while its socket takes bytes, so a stalled client can be ended by the socket alone.
 
-use std::cell::Cell;
-use std::future::Future as _;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use actix_web::HttpRequest;
 use actix_web::rt::net::TcpStream;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use crate::actors::sse_session::Connection;
+
+/// The connections of one thread, by their peers. They can all be told that the service stops: each asks whenever it is
+/// polled, which costs it nothing while it waits.
+#[derive(Default)]
+pub struct Connections {
+    open: RefCell<BTreeMap<SocketAddr, Rc<Control>>>,
+    closing: Cell<bool>,
+}
+
+impl Connections {
+    /// Has each connection end when it has no request under way; a new one ends at once.
+    pub fn close(&self) {
+        self.closing.set(true);
+        self.open.borrow().values().for_each(|control| control.wake());
+    }
+
+    /// What one connection asks whether it shall end.
+    #[must_use]
+    pub fn closing(self: &Rc<Self>) -> Closing {
+        Closing(Rc::clone(self))
+    }
+
+    /// The connection that `request` came on; none in a test without sockets.
+    #[must_use]
+    pub fn of(request: &HttpRequest) -> Option<Rc<Control>> {
+        let connections = request.app_data::<Rc<Self>>()?;
+        connections.open.borrow().get(&request.peer_addr()?).cloned()
+    }
+}
+
+/// Ready once [`Connections::close`] was called, which wakes whoever waits.
+pub struct Closing(Rc<Connections>);
+
+impl Future for Closing {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if self.0.closing.get() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
 
 /// What the holder of a connection may do to it, from the same thread.
 #[derive(Default)]
@@ -44,9 +87,7 @@ pub struct StreamLimits {
 impl Connection for Control {
     fn cut(&self) {
         self.cut.set(true);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        self.wake();
     }
 
     fn taken(&self) -> u64 {
@@ -63,6 +104,14 @@ impl Connection for Control {
 }
 
 impl Control {
+    /// Has the connection polled, if it waits for its socket.
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake_by_ref();
+            self.waker.set(Some(waker));
+        }
+    }
+
     /// Cuts the connection once its client has sent `bytes` more.
     pub fn allow(&self, bytes: usize) {
         self.allowance.set(Some(bytes));
@@ -82,6 +131,9 @@ const LEAST_PROGRESS: u64 = 32 << 10;
 pub struct Socket {
     stream: TcpStream,
     control: Rc<Control>,
+    /// Where it is found, and by what.
+    connections: Rc<Connections>,
+    peer: Option<SocketAddr>,
     /// How long a write may make too little progress.
     write_timeout: Duration,
     /// Runs while what is to be written is not taken whole; and what had been taken when it began to.
@@ -89,18 +141,22 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Wraps an accepted connection.
+    /// Wraps an accepted connection, which is one of `connections` while it lasts.
     #[must_use]
-    pub fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+    pub fn new(stream: TcpStream, write_timeout: Duration, connections: Rc<Connections>) -> Self {
         // a small answer or block leaves at once; if the kernel refuses, it leaves a little later
         let _ = stream.set_nodelay(true);
-        Self { stream, control: Rc::default(), write_timeout, blocked: None }
+        let (control, peer) = (Rc::<Control>::default(), stream.peer_addr().ok());
+        if let Some(peer) = peer {
+            connections.open.borrow_mut().insert(peer, Rc::clone(&control));
+        }
+        Self { stream, control, connections, peer, write_timeout, blocked: None }
     }
 
-    /// Its control.
+    /// The address of its client; none when that is gone already.
     #[must_use]
-    pub fn control(&self) -> Rc<Control> {
-        Rc::clone(&self.control)
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// Fails once the connection was cut.
@@ -159,6 +215,18 @@ impl Socket {
             let _ = socket.set_send_buffer_size(limits.send_buffer);
             #[cfg(target_os = "linux")]
             let _ = socket.set_tcp_user_timeout(Some(limits.user_timeout));
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let mut open = self.connections.open.borrow_mut();
+        // a client may have come back from the same port before its old connection is noticed to be gone
+        if let Some(peer) = self.peer
+            && open.get(&peer).is_some_and(|control| Rc::ptr_eq(control, &self.control))
+        {
+            open.remove(&peer);
         }
     }
 }

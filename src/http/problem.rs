@@ -1,7 +1,6 @@
 //! Errors as the client sees them (RFC 9457); the only place that picks an error status.
 
 use std::fmt;
-use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
@@ -11,7 +10,7 @@ use actix_web::middleware::Next;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde::Serialize;
 
-use super::connection::Control;
+use super::connection::Connections;
 use crate::actors::admission::Full;
 use crate::actors::journal_reader::ReadError;
 use crate::actors::publisher::PublishError;
@@ -255,9 +254,8 @@ pub async fn translate(
         if is_bug { Problem::Internal.into() } else { error }
     })?;
     let problem = answer.response().error().and_then(|error| error.as_error::<Problem>());
-    if let (Some(Problem::Interrupted { .. }), Some(control)) = (problem, answer.request().conn_data::<Rc<Control>>()) {
+    if let (Some(Problem::Interrupted { .. }), Some(control)) = (problem, Connections::of(answer.request())) {
         // the server would read on for as long as the client sends; it gets the time to read its answer
-        let control = Rc::clone(control);
         control.allow(LINGER_BYTES);
         actix_web::rt::spawn(async move {
             tokio::time::sleep(LINGER).await;

@@ -1,6 +1,8 @@
 //! The HTTP server: actix's, over our own [`Socket`], with one SSE fan-out a worker.
 
+use std::future::ready;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_http::HttpService;
@@ -13,7 +15,7 @@ use actix_web::{App, web};
 use actix_web_lab::middleware::{CatchPanic, PanicReporter};
 use socket2::{Domain, Type};
 
-use super::connection::Socket;
+use super::connection::{Connections, Socket};
 use super::state::State;
 use super::{host_check, problem, routes};
 use crate::actors::sse_fanout::FanoutHandle;
@@ -53,10 +55,17 @@ pub fn build(
         .disable_signals();
     let builder = builder.listen("plimsoll", listener, move || {
         let http = &state.config.http;
-        let closing = Arc::clone(&state.closing);
+        let connections = Rc::<Connections>::default();
+        let (closing, told) = (Arc::clone(&state.closing).given(), Rc::clone(&connections));
+        actix_web::rt::spawn(async move {
+            closing.await;
+            told.close();
+        });
+        let asked = Rc::clone(&connections);
         let app = App::new()
             .app_data(state.clone())
             .app_data(web::Data::new(fanout()))
+            .app_data(Rc::clone(&connections))
             .wrap(from_fn(host_check::check))
             .wrap(count_panics(state.panics.clone()))
             .wrap(CatchPanic::default())
@@ -66,17 +75,15 @@ pub fn build(
             .keep_alive(http.keep_alive)
             .client_request_timeout(http.header_timeout)
             // an idle engine's connection shall not hold a stop; one with a request under way ends with its answer
-            .graceful_shutdown_signal(move || Arc::clone(&closing).given())
+            .graceful_shutdown_signal(move || asked.closing())
             // a closed client shall be gone, not half there
             .h1_allow_half_closed(false)
-            .on_connect_ext(|socket: &Socket, data| {
-                data.insert(socket.control());
-            })
             .finish(map_config(app, |()| AppConfig::default()));
         let write_timeout = http.write_timeout;
-        fn_service(move |stream: TcpStream| async move {
-            let peer = stream.peer_addr().ok();
-            Ok((Socket::new(stream, write_timeout), actix_http::Protocol::Http1, peer))
+        fn_service(move |stream: TcpStream| {
+            let socket = Socket::new(stream, write_timeout, Rc::clone(&connections));
+            let peer = socket.peer();
+            ready(Ok((socket, actix_http::Protocol::Http1, peer)))
         })
         .and_then(service)
     })?;

@@ -79,7 +79,7 @@ pub struct State {
     pub answer_memory: Admission,
 }
 
-/// The signal to idle connections that they shall close. Each of them waits for it, so it is small.
+/// The signal that requests which wait shall be answered, and idle connections shall close.
 #[derive(Debug, Default)]
 pub struct Closing {
     given: AtomicBool,

@@ -26,7 +26,7 @@ use crate::actors::sse_session::Connection as _;
 use crate::config::Sse;
 use crate::domain::log::filter::LogFilter;
 use crate::domain::sse;
-use crate::http::connection::{Control, StreamLimits};
+use crate::http::connection::{Connections, Control, StreamLimits};
 use crate::http::problem::Problem;
 use crate::http::state::State;
 use crate::storage::log_file::LogPlace;
@@ -45,7 +45,7 @@ pub async fn open(
 ) -> Result<HttpResponse, Problem> {
     let linger = state.config.logs.linger;
     let follower = state.logs.run(move |limits| LogFollower::open(place, filter, start, limits, linger)).await?;
-    let control = request.conn_data::<Rc<Control>>().cloned().unwrap_or_default();
+    let control = Connections::of(request).unwrap_or_default();
     let limits = &state.config.sse;
     control.limit(StreamLimits { send_buffer: limits.send_buffer, user_timeout: limits.stall_timeout });
     let (blocks, body) = mpsc::channel(1);

@@ -1,7 +1,6 @@
 //! `GET /api/telemetry/stream`: live events over SSE.
 
 use std::convert::Infallible;
-use std::rc::Rc;
 
 use actix_web::http::{ConnectionType, Version, header};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -11,7 +10,7 @@ use futures_util::Stream;
 use crate::actors::sse_fanout::{FanoutHandle, Start, Subscription};
 use crate::actors::sse_session::Wish;
 use crate::domain::id::BadEventId;
-use crate::http::connection::{Control, StreamLimits};
+use crate::http::connection::{Connections, StreamLimits};
 use crate::http::problem::Problem;
 use crate::http::query::Params;
 use crate::http::state::State;
@@ -29,7 +28,7 @@ pub async fn stream(
     fanout: web::Data<FanoutHandle>,
 ) -> Result<HttpResponse, Problem> {
     let subscription = read(&request)?;
-    let control = request.conn_data::<Rc<Control>>().cloned().unwrap_or_default();
+    let control = Connections::of(&request).unwrap_or_default();
     let sse = &state.config.sse;
     control.limit(StreamLimits { send_buffer: sse.send_buffer, user_timeout: sse.stall_timeout });
     let body = fanout.open(subscription, control).await;
