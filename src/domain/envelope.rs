@@ -110,7 +110,8 @@ impl<'a> Envelope<'a> {
         let severity = field(self.severity, "severity", faults, |text| text.parse().map_err(Cow::from));
         let event_id = field(self.event_id, "event_id", faults, name);
         let profile_id = present(self.profile_id).and_then(|raw| {
-            let parsed = raw.parse::<i64>().ok();
+            // some languages write every number with a fraction
+            let parsed = raw.strip_suffix(".0").unwrap_or(raw).parse::<i64>().ok();
             if parsed.is_none() {
                 faults.push(FieldFault::new("profile_id", "must be an integer"));
             }
@@ -290,6 +291,8 @@ mod tests {
     fn the_other_spellings_and_defaults_work() {
         let draft = parsed(r#"{"event_type":"MY.Type-1","data":{ "x" : 1 },"source":null}"#).expect("valid");
         assert_eq!(draft.header().event_type, "my.type-1");
+        let whole = parsed(r#"{"type":"a","payload":{},"profile_id":-7.0}"#).expect("valid");
+        assert_eq!(whole.header().profile_id, Some(-7));
         assert_eq!(draft.header().timestamp, Timestamp::from_micros(1_000_000));
         assert_eq!(draft.stamp(EventId::ZERO).payload(), r#"{ "x" : 1 }"#);
     }

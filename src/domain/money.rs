@@ -44,6 +44,12 @@ pub fn amount(raw: &str) -> Option<Decimal> {
         // too small to matter, or too long to be held exactly
         Err(_) => raw.parse::<f64>().ok().filter(|number| number.abs() < 1e-12).map(|_| Decimal::ZERO)?,
     };
+    usable(amount)
+}
+
+/// `amount` to 12 places; `None` when it is beyond 10^15.
+#[must_use]
+pub fn usable(amount: Decimal) -> Option<Decimal> {
     (amount.abs() <= Decimal::from(LARGEST)).then(|| amount.round_dp(PLACES).normalize())
 }
 

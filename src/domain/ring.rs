@@ -30,6 +30,8 @@ pub struct Read {
     pub position: u64,
     /// The id of that event.
     pub cursor: EventId,
+    /// The oldest event that matched.
+    pub oldest: Option<EventId>,
     /// `Ring::written` as it was when that event had entered.
     pub written: u64,
     /// Whether it ended before the newest event, for its bytes or its length.
@@ -192,7 +194,7 @@ impl Ring {
         let inner = self.inner.read();
         let index = usize::try_from(position.checked_sub(inner.base)?).ok()?;
         let all = filter.is_all();
-        let mut read = Read { position, cursor: EventId::ZERO, written: self.written(), cut_off: false };
+        let mut read = Read { position, cursor: EventId::ZERO, oldest: None, written: self.written(), cut_off: false };
         for Slot { event, written } in inner.events.range(index.min(inner.events.len())..) {
             if out.len() >= max_bytes || read.position - position == MAX_READ {
                 read.cut_off = true;
@@ -200,8 +202,9 @@ impl Ring {
             }
             if all || filter.matches(event.header()) {
                 out.extend_from_slice(event.block(named));
+                read.oldest = read.oldest.or(Some(event.id()));
             }
-            read = Read { position: read.position + 1, cursor: event.id(), written: *written, cut_off: false };
+            read = Read { position: read.position + 1, cursor: event.id(), written: *written, ..read };
         }
         Some(read)
     }
@@ -236,6 +239,13 @@ impl Ring {
             .cloned()
             .collect();
         (found, inner.floor)
+    }
+
+    /// Events in the ring, and the bytes that they take.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        let inner = self.inner.read();
+        (inner.events.len(), inner.bytes)
     }
 
     /// What is in the ring.
@@ -357,7 +367,7 @@ mod tests {
         let position = ring.locate(EventId::from_u64(3)).expect("nothing is missing after 3");
         ring.append(vec![event(4, plain())]);
         let read = ring.read(position, &Filter::default(), false, 100, &mut Vec::new()).expect("there");
-        assert_eq!(read.cursor, EventId::from_u64(4));
+        assert_eq!((read.cursor, read.oldest), (EventId::from_u64(4), Some(EventId::from_u64(4))));
     }
 
     #[test]

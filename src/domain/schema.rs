@@ -52,18 +52,22 @@ use Kind::{Array, EngineName, Label, Number, Object, OneOf, Text, Time, Unit};
 
 const NOTHING: Schema = Schema { required: &[], optional: &[] };
 
-/// The schema of a known type, with the type's own static name.
-fn schema(event_type: &str) -> Option<Schema> {
-    Some(match event_type {
-        "signal_event" => Schema {
+/// The types that are known, and the schema of each.
+const SCHEMAS: &[(&str, Schema)] = &[
+    (
+        "signal_event",
+        Schema {
             required: &[("symbol", Text), ("strategy_name", Text), ("signal", OneOf(SIGNALS))],
             optional: &[("confidence", Number), ("reason", Text), ("timeframe", Label)],
         },
-        "indicator_event" => Schema {
-            required: &[("symbol", Text), ("timeframe", Label), ("indicators", Object)],
-            optional: &[("strategy", Text)],
-        },
-        "order_event" => Schema {
+    ),
+    (
+        "indicator_event",
+        Schema { required: &[("symbol", Text), ("timeframe", Label), ("indicators", Object)], optional: &[("strategy", Text)] },
+    ),
+    (
+        "order_event",
+        Schema {
             required: &[("order_id", Label), ("symbol", Text), ("side", Text), ("status", OneOf(ORDER_STATES))],
             optional: &[
                 ("qty", Number),
@@ -78,7 +82,10 @@ fn schema(event_type: &str) -> Option<Schema> {
                 ("api_latency_ms", Number),
             ],
         },
-        "position_event" => Schema {
+    ),
+    (
+        "position_event",
+        Schema {
             required: &[("symbol", Text), ("position_size", Number)],
             optional: &[
                 ("entry_price", Number),
@@ -90,18 +97,22 @@ fn schema(event_type: &str) -> Option<Schema> {
                 ("total_notional", Number),
             ],
         },
-        "engine_health" => Schema { required: &[("engine_name", Text), ("status", Text), ("metrics", Object)], optional: &[] },
-        "decision_trace" => Schema {
+    ),
+    ("engine_health", Schema { required: &[("engine_name", Text), ("status", Text), ("metrics", Object)], optional: &[] }),
+    (
+        "decision_trace",
+        Schema {
             required: &[("strategy_name", Text), ("symbol", Text), ("decision", Text), ("trace_data", Object)],
             optional: &[],
         },
-        "universe_scan" => {
-            Schema { required: &[("scan_type", Text), ("universe_size", Number), ("summary", Object)], optional: &[] }
-        }
-        "universe_summary" => Schema { required: &[("universe_type", Text), ("summary", Object)], optional: &[] },
-        "performance_update" => Schema { required: &[("metrics", Object)], optional: &[] },
-        "mde_status" => Schema { required: &[("mde_name", Text), ("status", Text), ("metrics", Object)], optional: &[] },
-        "engine_heartbeat" => Schema {
+    ),
+    ("universe_scan", Schema { required: &[("scan_type", Text), ("universe_size", Number), ("summary", Object)], optional: &[] }),
+    ("universe_summary", Schema { required: &[("universe_type", Text), ("summary", Object)], optional: &[] }),
+    ("performance_update", Schema { required: &[("metrics", Object)], optional: &[] }),
+    ("mde_status", Schema { required: &[("mde_name", Text), ("status", Text), ("metrics", Object)], optional: &[] }),
+    (
+        "engine_heartbeat",
+        Schema {
             required: &[("name", EngineName)],
             optional: &[
                 ("mode", Text),
@@ -115,7 +126,10 @@ fn schema(event_type: &str) -> Option<Schema> {
                 ("kind", Text),
             ],
         },
-        "breakout_signal" => Schema {
+    ),
+    (
+        "breakout_signal",
+        Schema {
             required: &[
                 ("symbol", Text),
                 ("direction", OneOf(DIRECTIONS)),
@@ -126,7 +140,10 @@ fn schema(event_type: &str) -> Option<Schema> {
             ],
             optional: &[],
         },
-        "trade_closed" => Schema {
+    ),
+    (
+        "trade_closed",
+        Schema {
             required: &[
                 ("symbol", Text),
                 ("trade_type", OneOf(TRADE_TYPES)),
@@ -144,7 +161,10 @@ fn schema(event_type: &str) -> Option<Schema> {
                 ("exit_reason", Text),
             ],
         },
-        "equity_snapshot" => Schema {
+    ),
+    (
+        "equity_snapshot",
+        Schema {
             required: &[
                 ("account_equity", Number),
                 ("unrealized_pnl", Number),
@@ -155,8 +175,11 @@ fn schema(event_type: &str) -> Option<Schema> {
             ],
             optional: &[],
         },
-        "api_latency" => Schema { required: &[("script_name", Text), ("latency_ms", Number)], optional: &[("endpoint", Text)] },
-        "system_health" => Schema {
+    ),
+    ("api_latency", Schema { required: &[("script_name", Text), ("latency_ms", Number)], optional: &[("endpoint", Text)] }),
+    (
+        "system_health",
+        Schema {
             required: &[("script_name", Text), ("status", OneOf(HEALTH_STATES))],
             optional: &[
                 ("api_rate_limit_remaining", Number),
@@ -168,25 +191,33 @@ fn schema(event_type: &str) -> Option<Schema> {
                 ("warning_count", Number),
             ],
         },
-        "cycle_start"
-        | "cycle_end"
-        | "trade_submitted"
-        | "trade_filled"
-        | "trade_rejected"
-        | "decision_made"
-        | "kill_switch_triggered"
-        | "daily_loss_warning"
-        | "drawdown_warning"
-        | "position_limit_warning"
-        | "engine_start"
-        | "engine_stop"
-        | "error"
-        | "connection_lost"
-        | "connection_restored"
-        | "quote_stale"
-        | "data_error" => NOTHING,
-        _ => return None,
-    })
+    ),
+    ("cycle_start", NOTHING),
+    ("cycle_end", NOTHING),
+    ("trade_submitted", NOTHING),
+    ("trade_filled", NOTHING),
+    ("trade_rejected", NOTHING),
+    ("decision_made", NOTHING),
+    ("kill_switch_triggered", NOTHING),
+    ("daily_loss_warning", NOTHING),
+    ("drawdown_warning", NOTHING),
+    ("position_limit_warning", NOTHING),
+    ("engine_start", NOTHING),
+    ("engine_stop", NOTHING),
+    ("error", NOTHING),
+    ("connection_lost", NOTHING),
+    ("connection_restored", NOTHING),
+    ("quote_stale", NOTHING),
+    ("data_error", NOTHING),
+];
+
+/// The types that have a schema.
+pub fn known() -> impl Iterator<Item = &'static str> {
+    SCHEMAS.iter().map(|(name, _)| *name)
+}
+
+fn schema(event_type: &str) -> Option<&'static Schema> {
+    SCHEMAS.iter().find(|(name, _)| *name == event_type).map(|(_, schema)| schema)
 }
 
 /// Appends to `faults` what is wrong with `payload` as one of `event_type`; false when the type is not known.
@@ -299,6 +330,12 @@ mod tests {
         let payload = Payload::inspect("{}", 64).expect("acceptable");
         assert!(!check("my_own_type", &payload, &mut Vec::new()));
         assert!(check("cycle_start", &payload, &mut Vec::new()));
+    }
+
+    #[test]
+    fn every_type_has_one_schema() {
+        let distinct: std::collections::BTreeSet<_> = known().collect();
+        assert_eq!(distinct.len(), known().count());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::Engine;
 use crate::domain::event::Severity;
 
 /// By what engines are judged.
@@ -16,8 +17,9 @@ pub struct Limits {
 }
 
 /// What Plimsoll judges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = EngineState)]
 pub enum State {
     /// Beats, and says that it is starting.
     Starting,
@@ -31,6 +33,38 @@ pub enum State {
     Stopped,
     /// Said that it failed.
     Error,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Starting, Self::Running, Self::Degraded, Self::Stale, Self::Stopped, Self::Error];
+
+    /// Its word in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Degraded => "degraded",
+            Self::Stale => "stale",
+            Self::Stopped => "stopped",
+            Self::Error => "error",
+        }
+    }
+
+    /// Whether the engine works: it beats, and does not say that it failed.
+    #[must_use]
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Starting | Self::Running | Self::Degraded)
+    }
+}
+
+impl Engine {
+    /// How often another process was seen under its name.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.restarts
+    }
 }
 
 /// What is to be announced, because the last announcement is no longer true.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use chrono_tz::Tz;
 use compact_str::CompactString;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use crate::domain::clock::Timestamp;
 
@@ -63,8 +64,9 @@ impl fmt::Display for EngineName {
 }
 
 /// What an engine last said of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = EngineStatus)]
 pub enum Status {
     /// Not at work yet.
     Starting,
@@ -116,8 +118,9 @@ impl FromStr for Status {
 }
 
 /// What an engine is for; it decides how often its watcher ticks, and what that publishes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = EngineKind)]
 pub enum Kind {
     /// Candles and quotes.
     MarketData,

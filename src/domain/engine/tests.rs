@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 use crate::domain::envelope::{Rules, parse};
 use crate::domain::event::{Draft, Header};

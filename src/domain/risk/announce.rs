@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::breach::{Breach, Ending, Finding, Key, Moment, severity};
 use super::limits::LimitKind;
@@ -24,17 +25,39 @@ const PLACES: u32 = 10;
 const LONGEST: usize = 48;
 
 /// A breach as routes and events tell it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Breach, example = json!({
+    "type": "max_daily_loss", "limit": 5000, "current": 6200.5, "unit": "rupees", "severity": "critical",
+    "message": "the day's loss of 6200.5 is over the limit of 5000", "symbol": null,
+    "since": "2025-11-18T07:55:41.345678Z", "timestamp": "2025-11-18T08:01:02.000000Z", "utilization_pct": 124.01
+}))]
 pub struct BreachView<'a> {
+    /// Which limit: `max_daily_loss`, or the name of its field.
+    #[schema(example = "max_daily_loss")]
     r#type: &'static str,
+    /// Its value.
+    #[schema(value_type = f64)]
     limit: Number,
+    /// The figure, which is greater.
+    #[schema(value_type = f64)]
     current: Number,
+    /// `rupees`, `percent`, `trades` or `losses`.
     unit: &'static str,
+    /// `critical` for the loss and the drawdown, `warning` for the counts.
     severity: Severity,
+    /// It in a sentence.
     message: String,
+    /// The symbol that it is about.
+    #[schema(required)]
     symbol: Option<&'a str>,
+    /// When it was raised.
+    #[schema(format = DateTime)]
     since: String,
+    /// When the figure or the limit last changed.
+    #[schema(format = DateTime)]
     timestamp: String,
+    /// How much of the limit is used, in percent.
+    #[schema(required, value_type = Option<f64>)]
     utilization_pct: Option<Number>,
 }
 

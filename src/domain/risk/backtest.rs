@@ -36,7 +36,7 @@ pub struct Backtest {
 }
 
 /// A likelihood ratio test.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Test {
     /// The statistic, zero or above.
     pub lr: f64,
@@ -75,8 +75,9 @@ pub struct Christoffersen {
 }
 
 /// A zone of the Basel framework.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = TrafficLightZone)]
 pub enum Zone {
     /// As many exceptions as a right VaR may well have.
     Green,

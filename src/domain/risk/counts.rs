@@ -15,7 +15,7 @@ pub const MAX_LINES: u32 = 50_000;
 const MAX_UNREAD: usize = 1_000;
 
 /// What was not counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Uncounted {
     /// Late events of earlier days.
     pub other_days: u64,

@@ -162,6 +162,13 @@ fn either(payload: &Payload<'_>, names: &[&str]) -> Result<Option<Decimal>, Unus
     Ok(None)
 }
 
+/// At what an order was filled; `price` is what was asked, 0 of a market order, and counts where nothing else is told.
+fn fill_price(payload: &Payload<'_>) -> Result<Option<Decimal>, Unusable> {
+    let told = ["fill_price", "filled_price", "average_price", "avg_price"].into_iter();
+    let told = told.filter_map(|name| amount(payload.get(name)?)).find(|price| *price > Decimal::ZERO);
+    told.map_or_else(|| optional(payload, "price"), |price| Ok(Some(price)))
+}
+
 fn symbol_of(header: &Header) -> Result<CompactString, Unusable> {
     header.symbol.clone().ok_or(Unusable)
 }
@@ -187,7 +194,7 @@ fn order(header: &Header, payload: &Payload<'_>) -> Result<Option<Fact>, Unusabl
         return Ok(None);
     }
     let quantity = either(payload, &["qty", "quantity"])?.map(|quantity| quantity.abs());
-    let (Some(quantity), Some(price)) = (quantity, optional(payload, "price")?) else { return Err(Unusable) };
+    let (Some(quantity), Some(price)) = (quantity, fill_price(payload)?) else { return Err(Unusable) };
     if quantity.is_zero() {
         return Ok(None);
     }

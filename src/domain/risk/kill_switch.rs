@@ -8,12 +8,14 @@ use std::str::FromStr;
 
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::operator::MAX_NAME;
 use crate::domain::clock::Timestamp;
 
 /// What engines may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(rename_all = "lowercase")]
 pub enum TradingState {
     /// Trade.
     Active,

@@ -75,7 +75,12 @@ impl Session {
             let Some(before) = date.pred_opt() else { break };
             date = before;
         }
-        while let Some(next) = date.succ_opt().filter(|next| self.start_of(*next) <= time) {
+        while let Some(next) = date.succ_opt() {
+            let start = self.start_of(next);
+            // behind the last instant that can be written no day begins
+            if start > time || start == Timestamp::from_micros(i64::MAX) {
+                break;
+            }
             date = next;
         }
         date
@@ -96,6 +101,13 @@ impl Session {
 
     fn rolls_before(&self) -> bool {
         self.roll.hour() >= 12
+    }
+}
+
+/// The zone's name and the roll time, such as `Asia/Kolkata 00:00`: two sessions with the same text have the same days.
+impl std::fmt::Display for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.timezone, self.roll.format("%H:%M:%S"))
     }
 }
 
@@ -139,6 +151,17 @@ mod tests {
         assert_eq!(session.date_of(Timestamp::from_micros(evening.micros() - 1)), date("2025-11-18"));
         let morning = Session::new(Asia::Kolkata, time(6, 0));
         assert_eq!(morning.date_of(Timestamp::parse("2025-11-19T05:59:59+05:30").expect("a time")), date("2025-11-18"));
+    }
+
+    #[test]
+    fn the_first_and_the_last_instant_have_a_day_too() {
+        for zone in [Asia::Kolkata, America::New_York, Tz::UTC] {
+            let session = Session::new(zone, time(17, 0));
+            for micros in [i64::MIN, i64::MAX] {
+                let instant = Timestamp::from_micros(micros);
+                assert!(session.start_of(session.date_of(instant)) <= instant);
+            }
+        }
     }
 
     #[test]

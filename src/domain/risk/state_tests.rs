@@ -352,3 +352,14 @@ proptest! {
 
 #[path = "state_account_tests.rs"]
 mod accounts;
+
+#[test]
+fn an_order_is_filled_at_its_fill_price_and_not_at_what_was_asked() {
+    let mut state = state(None);
+    let order = |side: &str, prices: &str| {
+        format!(r#"{{"order_id":"1","symbol":"N","side":"{side}","status":"FILLED","quantity":10,{prices}}}"#)
+    };
+    apply(&mut state, &event("order_event", "fno", &order("BUY", r#""price":0,"average_price":250.5"#), 1, 1));
+    apply(&mut state, &event("order_event", "fno", &order("SELL", r#""price":260,"average_price":240.5"#), 2, 2));
+    assert_eq!(figure(&state, LimitKind::MaxDailyLoss).as_deref(), Some("100"));
+}

@@ -1,6 +1,8 @@
-//! `/api/risk/status`: every limit with its figure, how old that is, and whether new positions may be opened.
+//! How the day stands: every limit with its figure, how old that is, and whether new positions may be opened.
 //!
 //! It fails closed: they may only while trading is active, nothing is breached, and every figure is known and fresh.
+
+mod gauges;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use compact_str::CompactString;
 use rust_decimal::Decimal;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::breach::{Key, Monitor};
 use super::counts::Uncounted;
@@ -17,6 +20,7 @@ use super::limits::{LimitKind, Limits};
 use super::state::DayState;
 use crate::domain::clock::Timestamp;
 use crate::domain::money::{Number, percent};
+pub use gauges::LimitGauge;
 
 /// So many symbols are listed, those that are nearest to their limit first.
 const MAX_SYMBOLS: usize = 1_000;
@@ -24,7 +28,7 @@ const MAX_SYMBOLS: usize = 1_000;
 const PLACES: u32 = 10;
 
 /// How a limit stands. Later ones are worse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
     /// Within.
@@ -38,15 +42,17 @@ pub enum Standing {
 }
 
 /// An engine's own word that it stopped trading.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, PartialEq, Eq, ToSchema)]
 pub struct EngineKill {
     /// The event.
     pub id: String,
     /// Which engine.
+    #[schema(required, value_type = Option<String>)]
     pub source: Option<CompactString>,
     /// When it said so.
     pub timestamp: String,
     /// Why, if it said.
+    #[schema(required)]
     pub reason: Option<String>,
 }
 
@@ -73,62 +79,119 @@ pub struct View<'a> {
     pub now: Timestamp,
 }
 
-/// The status.
-#[derive(Debug, Clone, Serialize)]
+/// How the day stands: every limit with its figure, and whether new positions may be opened.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = RiskStatus)]
 pub struct Status {
+    /// When this was judged.
+    #[schema(format = DateTime)]
     asof: String,
+    /// The trading day.
+    #[schema(format = Date)]
     trading_day: String,
+    /// When it began.
+    #[schema(format = DateTime)]
     day_started_at: String,
+    /// When the next one begins.
+    #[schema(format = DateTime)]
     next_roll_at: String,
+    /// Whether the day is still being read from the journal.
     rebuilding: bool,
+    /// The worst of the limits.
     state: Standing,
     trading: Trading,
+    /// The newest word of an engine that it stopped trading.
+    #[schema(required)]
     engine_kill_switch: Option<EngineKill>,
+    /// Each limit; of the limit of a symbol one a symbol that was traded, those that are nearest to it first.
     limits: Vec<LimitView>,
+    /// The figures behind them.
+    #[schema(value_type = BTreeMap<String, FigureView>)]
     figures: BTreeMap<&'static str, FigureView>,
+    /// Trades of the day by symbol.
+    #[schema(value_type = BTreeMap<String, u64>)]
     trades_per_symbol: BTreeMap<CompactString, u64>,
     uncounted: Uncounted,
     /// Facts that named no source; they are taken as one account's.
     sourceless: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+/// Whether engines may trade.
+#[derive(Debug, Clone, Serialize, ToSchema)]
 struct Trading {
+    /// What the kill switch says.
+    #[schema(value_type = TradingState)]
     state: &'static str,
+    /// Why it stands so.
     reason: String,
+    /// Who moved it.
     actor: String,
+    /// Since when it stands so.
+    #[schema(format = DateTime)]
     since: String,
+    /// Whether new positions may be opened.
     new_positions_allowed: bool,
+    /// Why not, one sentence each, with what to do.
     reasons: Vec<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+/// How a limit stands.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = LimitStanding)]
 struct LimitView {
+    /// The type of its breaches.
+    #[schema(example = "max_daily_loss")]
     r#type: &'static str,
+    /// Its name among the limits.
+    #[schema(example = "max_daily_loss_rupees")]
     field: &'static str,
+    /// Its value.
+    #[schema(value_type = f64)]
     limit: Number,
+    /// Its figure.
+    #[schema(required, value_type = Option<f64>)]
     current: Option<Number>,
+    /// What is left of it; below 0 when it is breached.
+    #[schema(required, value_type = Option<f64>)]
     headroom: Option<Number>,
+    /// How much of it is used, in percent.
+    #[schema(required, value_type = Option<f64>)]
     utilization_pct: Option<Number>,
+    /// `rupees`, `percent`, `trades` or `losses`.
     unit: &'static str,
     state: Standing,
+    /// The symbol that it is about.
+    #[schema(required, value_type = Option<String>)]
     symbol: Option<CompactString>,
     #[serde(flatten)]
     basis: BasisView,
 }
 
-#[derive(Debug, Clone, Serialize)]
+/// A figure of the day.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = RiskFigure)]
 struct FigureView {
+    /// In the account's currency, percent or a count.
+    #[schema(required, value_type = Option<f64>)]
     value: Option<Number>,
     #[serde(flatten)]
     basis: BasisView,
 }
 
-#[derive(Debug, Clone, Serialize)]
+/// What a figure is based on, and how old that is.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = FigureBasis)]
 struct BasisView {
+    /// What it is based on.
+    #[schema(required)]
     source: Option<&'static str>,
+    /// When that was told.
+    #[schema(required, format = DateTime)]
     asof: Option<String>,
+    /// How old that is, in seconds.
+    #[schema(required, value_type = Option<f64>)]
     age_seconds: Option<Number>,
+    /// Whether it is too old to be believed.
     stale: bool,
 }
 

@@ -4,11 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::confidence::Confidence;
 
 /// How the distribution of tomorrow's P&L is told from the days so far. The formulas are in [`super`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ToSchema)]
+#[schema(as = VarMethod, rename_all = "snake_case")]
 pub enum Method {
     /// The days themselves, each as likely as the other.
     Historical,
@@ -66,7 +68,8 @@ impl Serialize for Method {
 
 /// Which point between which days is the quantile of a sample. It matters to `historical` and to `filtered_historical`,
 /// whose rescaled days are such a sample too; the other methods have no choice to make and pass it over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ToSchema)]
+#[schema(as = VarQuantile, rename_all = "snake_case")]
 pub enum Quantile {
     /// The day at zero-based rank `floor(alpha n)` of ascending P&L.
     #[default]
