@@ -6,6 +6,7 @@
 pub mod atomic_file;
 pub mod audit_log;
 pub mod kill_switch_file;
+pub mod ledger;
 pub mod limits_book;
 pub mod line_file;
 pub mod log_file;
@@ -234,4 +235,12 @@ pub trait EventReader: Send {
     /// # Errors
     /// `Broken`: what is; else it could not be checked.
     fn integrity(&mut self, stop: Arc<AtomicBool>) -> Result<(), StorageError>;
+}
+
+/// The same error without SQLite's text, which names the file: what is shown of errors has no paths of the host.
+pub(crate) fn without_path(error: rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(code, _) => rusqlite::Error::SqliteFailure(code, None),
+        other => other,
+    }
 }

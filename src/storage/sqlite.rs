@@ -57,7 +57,7 @@ impl Place {
     pub fn connect(&self, flags: OpenFlags) -> rusqlite::Result<Connection> {
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let connection = match self {
-            Self::File(path) => Connection::open_with_flags(path, flags)?,
+            Self::File(path) => Connection::open_with_flags(path, flags).map_err(super::without_path)?,
             Self::Memory(name) => Connection::open_with_flags(format!("file:/{name}?vfs=memdb"), flags)?,
         };
         connection.busy_timeout(Duration::from_secs(5))?;
@@ -80,14 +80,14 @@ pub struct SqliteLog {
 }
 
 /// Device and inode: what a path must still lead to.
-type FileId = (u64, u64);
+pub(super) type FileId = (u64, u64);
 
-fn file_id(path: &Path) -> std::io::Result<FileId> {
+pub(super) fn file_id(path: &Path) -> std::io::Result<FileId> {
     std::fs::metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
-/// The note beside a journal whose damage was met at work: the next start sets it aside.
-fn damage_note(path: &Path) -> PathBuf {
+/// The note beside a database whose damage was met at work: the next start sets it aside.
+pub(super) fn damage_note(path: &Path) -> PathBuf {
     path.with_extension("damaged")
 }
 
@@ -178,7 +178,7 @@ fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), StorageErr
 }
 
 /// Renames a broken database and its side files, so that a new one can start in its place.
-fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StorageError> {
+pub(super) fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StorageError> {
     let broken = |path: &Path| {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".broken-{}", now.millis()));
@@ -190,10 +190,10 @@ fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StorageError> {
         let from = PathBuf::from(name);
         if from.exists() {
             std::fs::rename(&from, broken(&from))
-                .map_err(|error| StorageError::Failed(format!("cannot set the broken journal aside: {error}")))?;
+                .map_err(|error| StorageError::Failed(format!("cannot set the broken database aside: {error}")))?;
         }
     }
-    // the note has done its work; if it stays, the new journal is set aside once more and nothing is lost
+    // the note has done its work; if it stays, the new database is set aside once more and nothing is lost
     let _ = std::fs::remove_file(damage_note(path));
     Ok(broken(path))
 }
