@@ -97,6 +97,12 @@ impl Publisher {
         Self { bus: bus.with_queue(Admission::new(QUEUE_KIB, max_wait)), history, remembered, told: Arc::default() }
     }
 
+    /// The queue before the bus, in KiB.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        self.bus.admission()
+    }
+
     /// Publishes what is new of `batch`, and says of each what became of it. What takes long to find out waits for the
     /// next batch, so that it keeps nobody else waiting.
     pub async fn deliver(self, batch: Vec<Candidate>) -> Vec<(Candidate, Outcome)> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::{Addr, ArbiterHandle};
 use tokio::time::timeout;
 
+use super::admission::Admission;
 use super::engine_model::EngineModel;
 use super::engine_registry::{EngineRegistry, Settings, Stop, Sync};
 use super::engine_watcher::Watch;
@@ -24,14 +25,15 @@ pub struct EngineRegistryHandle {
     registry: Addr<EngineRegistry>,
     engines: Arc<EngineModel>,
     max: usize,
+    queue: Admission,
 }
 
 impl EngineRegistryHandle {
     /// Starts the registry on `arbiter`, and its watchers on `watchers`.
     #[must_use]
     pub fn start(arbiter: &ArbiterHandle, watchers: &ArbiterHandle, history: History, watch: Watch, settings: Settings) -> Self {
-        let (engines, max) = (Arc::clone(&watch.engines), settings.max);
-        Self { registry: EngineRegistry::start(arbiter, watchers, history, watch, settings), engines, max }
+        let (engines, max, queue) = (Arc::clone(&watch.engines), settings.max, watch.bus.admission().clone());
+        Self { registry: EngineRegistry::start(arbiter, watchers, history, watch, settings), engines, max, queue }
     }
 
     /// The engines, after waiting a moment for what was acknowledged before this call, and longer while they are being
@@ -71,6 +73,12 @@ impl EngineRegistryHandle {
     #[must_use]
     pub fn engines(&self) -> &Arc<EngineModel> {
         &self.engines
+    }
+
+    /// The queue of ticks and announcements before the bus, in KiB.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.queue
     }
 
     /// Whether a beat of `name` would be of one engine too many.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use actix::fut::wrap_future;
 use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler, MailboxError, Message, MessageResult};
@@ -21,6 +22,7 @@ use crate::domain::event::Event;
 use crate::domain::id::{EventId, IdSequence};
 use crate::domain::rate::Rate;
 use crate::domain::ring::Ring;
+use crate::domain::type_counts::TypeCounts;
 use crate::storage::{Duplicate, StorageError};
 
 /// The bus's name in logs and `/health`.
@@ -45,6 +47,8 @@ pub struct BusCounters {
     pub journal_gone: AtomicBool,
     /// Events committed in the last seconds.
     pub rate: Mutex<Rate>,
+    /// Events committed since the start, by type.
+    pub types: Mutex<TypeCounts>,
 }
 
 /// The actor.
@@ -163,7 +167,8 @@ impl EventBus {
         let group: Vec<Job> = self.waiting.drain(..count).collect();
         let events = group.iter().flat_map(|job| job.events.iter().cloned()).collect();
         self.committing = true;
-        let commit = wrap_future::<_, Self>(self.journal.send(Append(events)));
+        let append = Append { events, handed_over: Instant::now() };
+        let commit = wrap_future::<_, Self>(self.journal.send(append));
         ctx.spawn(commit.map(move |outcome, bus, ctx| {
             bus.committing = false;
             // the journal works on the next group while a large one is delivered; a small one is delivered at once, and what
@@ -224,6 +229,7 @@ impl EventBus {
         }
         self.counters.published.fetch_add(fresh.len() as u64, Ordering::Relaxed);
         self.counters.rate.lock().count(self.clock.now(), fresh.len() as u64);
+        self.counters.types.lock().count(fresh.iter().map(|event| &event.header().event_type));
         self.counters.duplicates.fetch_add((index - fresh.len()) as u64, Ordering::Relaxed);
         self.ring.append(fresh);
         self.wake();

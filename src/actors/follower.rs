@@ -34,6 +34,9 @@ pub trait Follows: Actor<Context = Context<Self>> + Handler<RingMoved> {
     /// Its place.
     fn follower(&mut self) -> &mut Follower;
 
+    /// Called before [`Follows::take`] when the events behind `cursor` came from the journal, which may have deleted some.
+    fn read_behind(&mut self, _cursor: EventId) {}
+
     /// Takes the next events, oldest first; the place is behind them already.
     fn take(&mut self, events: Vec<Arc<Event>>, ctx: &mut Context<Self>);
 }
@@ -55,6 +58,21 @@ impl Follower {
     #[must_use]
     pub fn cursor(&self) -> EventId {
         self.cursor
+    }
+
+    /// Goes on behind `cursor` instead; false while the journal is being asked, whose answer would move it again.
+    #[must_use]
+    pub fn seek(&mut self, cursor: EventId) -> bool {
+        if !self.is_reading {
+            self.cursor = cursor;
+        }
+        !self.is_reading
+    }
+
+    /// Events that are not newer than this are in the journal or nowhere.
+    #[must_use]
+    pub fn floor(&self) -> EventId {
+        self.history.ring().floor()
     }
 
     /// The newest event that there is.
@@ -89,13 +107,14 @@ fn read<A: Follows>(actor: &mut A, ctx: &mut Context<A>) {
     follower.is_reading = true;
     let (history, cursor) = (follower.history.clone(), follower.cursor);
     let stored = async move { history.stored(cursor).await };
-    ctx.spawn(wrap_future::<_, A>(stored).map(|outcome, actor, ctx| {
+    ctx.spawn(wrap_future::<_, A>(stored).map(move |outcome, actor, ctx| {
         let follower = actor.follower();
         follower.is_reading = false;
         match outcome {
-            Ok((events, cursor)) => {
-                follower.cursor = cursor;
+            Ok((events, read_until)) => {
+                follower.cursor = read_until;
                 ctx.address().do_send(RingMoved);
+                actor.read_behind(cursor);
                 actor.take(events, ctx);
             }
             Err(error) => {

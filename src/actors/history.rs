@@ -104,6 +104,8 @@ pub struct CatchUp {
     pub blocks: Vec<u8>,
     /// Behind which event the stream is now.
     pub cursor: EventId,
+    /// The oldest event in the blocks.
+    pub oldest: Option<EventId>,
     /// Whether it was told that it missed something.
     pub gap: bool,
 }
@@ -229,7 +231,8 @@ impl History {
                     write_block(&mut blocks, stored.id, &stored.event_type, &stored.tail, named);
                 }
                 let cursor = page.looked_at.unwrap_or(floor).max(cursor);
-                Ok(CatchUp { blocks, cursor, gap })
+                let oldest = page.events.first().map(|stored| stored.id);
+                Ok(CatchUp { blocks, cursor, oldest, gap })
             })
             .await
             .or_else(|error| match error {
@@ -238,7 +241,7 @@ impl History {
                     let oldest = recent.unwrap_or(newest);
                     let gap = Gap { requested: cursor.to_string(), oldest, newest, reason: GapReason::Damaged };
                     tracing::error!(%cursor, "a part of the journal cannot be read; a client was told of the gap");
-                    Ok(CatchUp { blocks: gap.block(floor, self.clock.now()), cursor: floor, gap: true })
+                    Ok(CatchUp { blocks: gap.block(floor, self.clock.now()), cursor: floor, oldest: None, gap: true })
                 }
                 other => Err(other),
             })

@@ -2,7 +2,8 @@
 //! itself when a disk that was full has room again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, MessageResult};
 use parking_lot::RwLock;
@@ -10,6 +11,7 @@ use parking_lot::RwLock;
 use super::supervision::Panics;
 use crate::domain::clock::Clock;
 use crate::domain::event::Event;
+use crate::domain::histogram::{Histogram, Recorder};
 use crate::domain::id::EventId;
 use crate::storage::{Duplicate, EventLog, LogStats, StorageError};
 
@@ -43,6 +45,26 @@ pub struct JournalStatus {
     pub commits: u64,
 }
 
+/// How commits went.
+#[derive(Debug)]
+pub struct CommitMeasures {
+    /// From when the group is handed to the journal until it is durable, in microseconds.
+    pub waits: Histogram,
+    /// Events of each commit.
+    pub sizes: Histogram,
+    /// Commits that failed.
+    pub failed: AtomicU64,
+}
+
+/// Upper bounds for the size of a commit.
+const SIZES: &[u64] = &[1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
+
+impl Default for CommitMeasures {
+    fn default() -> Self {
+        Self { waits: Histogram::default(), sizes: Histogram::new(SIZES), failed: AtomicU64::new(0) }
+    }
+}
+
 /// Shared read model of [`JournalStatus`], written by the journal alone.
 pub type SharedStatus = Arc<RwLock<JournalStatus>>;
 
@@ -53,12 +75,20 @@ pub struct Journal {
     clock: Clock,
     panics: Panics,
     status: SharedStatus,
+    measures: Arc<CommitMeasures>,
+    /// Of waits, and of sizes.
+    recorders: (Recorder, Recorder),
 }
 
 /// Commit these events, all or none.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<Duplicate>, StorageError>")]
-pub struct Append(pub Vec<Arc<Event>>);
+pub struct Append {
+    /// The events, in the order of their ids.
+    pub events: Vec<Arc<Event>>,
+    /// When they were handed over: in the mailbox they may wait for a batch of deletions.
+    pub handed_over: Instant,
+}
 
 /// Write back what is only in side files; the answer says that all commits before it are done.
 #[derive(Debug, Clone, Copy, Message)]
@@ -84,9 +114,11 @@ impl Journal {
         clock: Clock,
         panics: Panics,
         status: SharedStatus,
+        measures: Arc<CommitMeasures>,
     ) -> Addr<Self> {
         status.write().log = log.stats();
-        Self::start_in_arbiter(arbiter, move |_| Self { log, retention, clock, panics, status })
+        let recorders = (measures.waits.recorder(), measures.sizes.recorder());
+        Self::start_in_arbiter(arbiter, move |_| Self { log, retention, clock, panics, status, measures, recorders })
     }
 
     /// Runs `work` on the log, and keeps the status true.
@@ -123,10 +155,17 @@ impl Actor for Journal {
 impl Handler<Append> for Journal {
     type Result = Result<Vec<Duplicate>, StorageError>;
 
-    fn handle(&mut self, Append(events): Append, _: &mut Self::Context) -> Self::Result {
-        let duplicates = self.work(|log| log.append(&events))?;
-        self.status.write().commits += 1;
-        Ok(duplicates)
+    fn handle(&mut self, Append { events, handed_over }: Append, _: &mut Self::Context) -> Self::Result {
+        let committed = self.work(|log| log.append(&events));
+        if committed.is_ok() {
+            self.status.write().commits += 1;
+            let (waits, sizes) = &self.recorders;
+            waits.record(u64::try_from(handed_over.elapsed().as_micros()).unwrap_or(u64::MAX));
+            sizes.record(events.len() as u64);
+        } else {
+            self.measures.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        committed
     }
 }
 
@@ -176,7 +215,7 @@ impl Handler<Probe> for Journal {
 mod tests {
     use super::*;
     use crate::domain::clock::Timestamp;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
 
     /// A log that fails or panics when told to.
     #[derive(Default)]
@@ -202,12 +241,27 @@ mod tests {
         fn checkpoint(&mut self) {}
     }
 
-    fn started(log: Faulty) -> (Addr<Journal>, SharedStatus, Panics) {
+    fn started(log: Faulty) -> (Addr<Journal>, SharedStatus, Panics, Arc<CommitMeasures>) {
         let retention = Retention { max_age: Duration::from_secs(1), max_bytes: 1, interval: Duration::from_secs(60) };
         let clock = Clock::new(|| Timestamp::from_micros(1_763_452_541_000_000));
-        let (status, panics) = (SharedStatus::default(), Panics::default());
+        let (status, panics, measures) = (SharedStatus::default(), Panics::default(), Arc::<CommitMeasures>::default());
         let here = actix::Arbiter::current();
-        (Journal::start(&here, Box::new(log), retention, clock, panics.clone(), status.clone()), status, panics)
+        let journal =
+            Journal::start(&here, Box::new(log), retention, clock, panics.clone(), status.clone(), Arc::clone(&measures));
+        (journal, status, panics, measures)
+    }
+
+    fn nothing() -> Append {
+        Append { events: Vec::new(), handed_over: Instant::now() }
+    }
+
+    #[actix_web::test]
+    async fn a_commit_is_timed_from_when_it_is_handed_over() {
+        let waited = Duration::from_secs(1);
+        let handed_over = Instant::now().checked_sub(waited).expect("the machine has run for a second");
+        let (journal, _, _, measures) = started(Faulty::default());
+        journal.send(Append { events: Vec::new(), handed_over }).await.expect("answered").expect("committed");
+        assert!(u128::from(measures.waits.read().sum) >= waited.as_micros());
     }
 
     #[actix_web::test]
@@ -215,9 +269,9 @@ mod tests {
         tokio::time::pause();
         let log = Faulty::default();
         let fail = Arc::clone(&log.fail);
-        let (journal, status, _) = started(log);
+        let (journal, status, ..) = started(log);
         fail.store(true, Ordering::SeqCst);
-        assert!(journal.send(Append(Vec::new())).await.expect("answered").is_err());
+        assert!(journal.send(nothing()).await.expect("answered").is_err());
         assert!(status.read().failure.is_some());
         tokio::time::advance(PROBE_INTERVAL * 3).await;
         journal.send(Checkpoint).await.expect("answered");
@@ -232,11 +286,11 @@ mod tests {
     async fn a_panic_of_the_log_fails_one_commit_and_the_next_is_served() {
         let log = Faulty::default();
         let panic = Arc::clone(&log.panic);
-        let (journal, _, panics) = started(log);
+        let (journal, _, panics, _) = started(log);
         panic.store(true, Ordering::SeqCst);
-        assert!(journal.send(Append(Vec::new())).await.expect("answered").is_err());
+        assert!(journal.send(nothing()).await.expect("answered").is_err());
         panic.store(false, Ordering::SeqCst);
-        assert!(journal.send(Append(Vec::new())).await.expect("answered").is_ok());
+        assert!(journal.send(nothing()).await.expect("answered").is_ok());
         assert_eq!(panics.counts(), [(NAME, 1)]);
     }
 }

@@ -212,10 +212,10 @@ impl KillSwitchHandle {
         &self.recent
     }
 
-    /// Those who wait for a change.
+    /// Those who wait for a change, and the queue of orders.
     #[must_use]
-    pub fn waiters(&self) -> &Admission {
-        &self.waiters
+    pub fn queues(&self) -> [&Admission; 2] {
+        [&self.waiters, &self.orders]
     }
 
     /// Returns when everything that was asked for before is done.

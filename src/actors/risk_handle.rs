@@ -93,6 +93,7 @@ pub(super) struct GetStartingCapital(pub(super) Permit);
 pub struct RiskHandle {
     evaluator: Addr<RiskEvaluator>,
     askers: Admission,
+    findings: Admission,
     counters: Arc<RiskCounters>,
 }
 
@@ -107,9 +108,10 @@ impl RiskHandle {
         around: Surroundings,
     ) -> Self {
         let counters = Arc::<RiskCounters>::default();
+        let findings = around.bus.admission().clone();
         let evaluator = RiskEvaluator::new(history, cursor, evaluation, around, Arc::clone(&counters));
         let evaluator = RiskEvaluator::start_in_arbiter(arbiter, |_| evaluator);
-        Self { evaluator, askers: Admission::new(MAX_ASKERS, TURN_WAIT), counters }
+        Self { evaluator, askers: Admission::new(MAX_ASKERS, TURN_WAIT), findings, counters }
     }
 
     /// The status when the kill switch says `switch`; it has what was acknowledged before this call.
@@ -174,6 +176,12 @@ impl RiskHandle {
     #[must_use]
     pub fn admission(&self) -> &Admission {
         &self.askers
+    }
+
+    /// The queue of findings before the bus, in KiB.
+    #[must_use]
+    pub fn findings(&self) -> &Admission {
+        &self.findings
     }
 
     /// Who is to be told of new limits.

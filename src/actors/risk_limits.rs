@@ -193,6 +193,12 @@ impl RiskLimitsHandle {
         &self.recent
     }
 
+    /// The queues of changes, and of looks at the overrides file.
+    #[must_use]
+    pub fn queues(&self) -> [&Admission; 2] {
+        [&self.changes, &self.looks]
+    }
+
     /// Returns when everything that was asked for before is done.
     pub async fn settle(&self) {
         let (reply, looked) = oneshot::channel();

@@ -14,6 +14,7 @@ use super::journal_reader::ReadError;
 use super::sse_fanout::NAME;
 use super::sse_session::{CloseReason, Hub, Session};
 use crate::domain::clock::Clock;
+use crate::domain::id::EventId;
 use crate::domain::sse;
 
 /// Where the streams of a thread's clients come from; one for all of them, so that each client is small.
@@ -37,7 +38,8 @@ pub struct SseBody {
 type CatchingUp = Pin<Box<dyn Future<Output = Result<CatchUp, ReadError>>>>;
 
 enum Next {
-    Bytes(Bytes),
+    /// These, and the oldest event in them.
+    Bytes(Bytes, Option<EventId>),
     Wait,
     /// Look again: something has changed.
     Again,
@@ -71,7 +73,7 @@ impl SseBody {
         session.position.set(read.position);
         session.cursor.set(read.cursor);
         session.written.set(read.written);
-        if bytes.is_empty() { Next::Again } else { Next::Bytes(bytes) }
+        if bytes.is_empty() { Next::Again } else { Next::Bytes(bytes, read.oldest) }
     }
 
     /// Takes the client into the ring, if the ring has all that it lacks.
@@ -94,7 +96,7 @@ impl SseBody {
         let Poll::Ready(outcome) = work.as_mut().poll(cx) else { return Next::Wait };
         self.catching_up = None;
         match outcome {
-            Ok(CatchUp { blocks, cursor, gap }) => {
+            Ok(CatchUp { blocks, cursor, oldest, gap }) => {
                 session.cursor.set(cursor);
                 if gap {
                     self.source.hub.counters().gaps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -104,7 +106,7 @@ impl SseBody {
                     session.heartbeat_due.set(true);
                     return Next::Again;
                 }
-                Next::Bytes(Bytes::from(blocks))
+                Next::Bytes(Bytes::from(blocks), oldest)
             }
             Err(error) => {
                 tracing::debug!(%error, "an sse client could not catch up from the journal; it is told to come back");
@@ -156,7 +158,10 @@ impl SseBody {
             }
             let bytes = match this.next(&session, cx) {
                 Next::Again => continue,
-                Next::Bytes(bytes) => bytes,
+                Next::Bytes(bytes, oldest) => {
+                    this.source.hub.delivered(&session, oldest, this.source.clock.now());
+                    bytes
+                }
                 Next::Wait if session.heartbeat_due.get() => this.heartbeat(&session),
                 Next::Wait => {
                     session.waker.set(Some(cx.waker().clone()));

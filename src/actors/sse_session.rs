@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -15,9 +15,12 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+pub use super::sse_counters::SseCounters;
 use super::sse_round::Round;
 use super::supervision::Panics;
+use crate::domain::clock::Timestamp;
 use crate::domain::filter::Filter;
+use crate::domain::histogram::Recorder;
 use crate::domain::id::EventId;
 use crate::domain::ring::{Read, Ring};
 
@@ -32,25 +35,6 @@ pub enum CloseReason {
     Shutdown,
     /// The journal could not be read for it.
     Journal,
-}
-
-/// Counts over all workers.
-#[derive(Debug, Default)]
-pub struct SseCounters {
-    /// Clients that are connected now.
-    pub clients: AtomicUsize,
-    /// Clients that were ever connected.
-    pub opened: AtomicU64,
-    /// Clients turned away because there were too many.
-    pub refused: AtomicU64,
-    /// Closed for falling behind.
-    pub slow: AtomicU64,
-    /// Cut for taking nothing.
-    pub stalled: AtomicU64,
-    /// Closed because the journal could not be read for them.
-    pub unread: AtomicU64,
-    /// Gap notices sent.
-    pub gaps: AtomicU64,
 }
 
 /// A client's connection, as its judge needs it.
@@ -139,6 +123,7 @@ pub struct Hub {
     pub(super) ring: Arc<Ring>,
     pub(super) limits: Limits,
     counters: Arc<SseCounters>,
+    delivery: Recorder,
     pub(super) panics: Panics,
     pub(super) sessions: RefCell<BTreeMap<usize, Rc<Session>>>,
     pub(super) round: Round,
@@ -165,6 +150,7 @@ impl Hub {
             head_at_last_sweep: Cell::new(ring.head()),
             ring,
             limits,
+            delivery: counters.delivery.recorder(),
             counters,
             panics,
             sessions: RefCell::default(),
@@ -257,6 +243,8 @@ impl Hub {
             // the kernel's timer may come before the sweep
             self.counters.stalled.fetch_add(1, Ordering::Relaxed);
             tracing::info!(cursor = %session.cursor.get(), "an sse client took nothing for too long; it can resume by id");
+        } else if session.closing.get().is_none() {
+            self.counters.left.fetch_add(1, Ordering::Relaxed);
         }
         session.connection.released();
         // the map, this session: nobody else has this wish
@@ -285,6 +273,15 @@ impl Hub {
         let replaced = chunks.insert(key, chunk.clone()).map_or(0, |old| old.bytes.len());
         self.chunk_bytes.set((self.chunk_bytes.get() + chunk.bytes.len()).saturating_sub(replaced));
         Some((chunk.bytes, chunk.read))
+    }
+
+    /// A chunk whose oldest event is `oldest` is handed to a client `now`. What a client had missed before it was live is
+    /// late by its own doing, and not counted. Ids are milliseconds, so a wait is told up to one too long.
+    pub(super) fn delivered(&self, session: &Session, oldest: Option<EventId>, now: Timestamp) {
+        if let (Some(oldest), true) = (oldest, session.live.get()) {
+            let now = u64::try_from(now.micros()).unwrap_or(0);
+            self.delivery.record(now.saturating_sub(oldest.millis().saturating_mul(1_000)));
+        }
     }
 
     /// Has a client polled, and notes since when it should be.
@@ -349,7 +346,7 @@ impl Hub {
             CloseReason::Slow => self.counters.slow.fetch_add(1, Ordering::Relaxed),
             CloseReason::Stalled => self.counters.stalled.fetch_add(1, Ordering::Relaxed),
             CloseReason::Journal => self.counters.unread.fetch_add(1, Ordering::Relaxed),
-            CloseReason::Shutdown => 0,
+            CloseReason::Shutdown => self.counters.shutdown.fetch_add(1, Ordering::Relaxed),
         };
         if matches!(reason, CloseReason::Slow | CloseReason::Stalled) {
             tracing::info!(?reason, cursor = %session.cursor.get(), "closing an sse client; it can resume by id");

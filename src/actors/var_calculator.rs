@@ -259,6 +259,12 @@ impl VarCalculatorHandle {
         &self.admission
     }
 
+    /// Those who wait for answers.
+    #[must_use]
+    pub fn askers(&self) -> &Admission {
+        &self.askers
+    }
+
     /// Those who were refused because the queue was full, or because too many waited for answers.
     #[must_use]
     pub fn refused(&self) -> u64 {

@@ -2,6 +2,7 @@
 
 mod analytics;
 mod engines;
+mod metrics;
 mod risk;
 mod risk_controls;
 
@@ -24,7 +25,7 @@ use crate::actors::admission::Admission;
 use crate::actors::artifact_publisher::Publisher;
 use crate::actors::artifact_watcher::{self, ArtifactStatus, ArtifactWatcher};
 use crate::actors::history::History;
-use crate::actors::journal::{Checkpoint, Journal, Retention, SharedStatus};
+use crate::actors::journal::{Checkpoint, CommitMeasures, Journal, Retention, SharedStatus};
 use crate::actors::journal_reader::JournalReaderHandle;
 use crate::actors::publisher::EventBusHandle;
 use crate::actors::sse_fanout::{CutAll, EndAll, FanoutHandle, SseFanout};
@@ -34,9 +35,9 @@ use crate::config::Config;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::id::EventId;
 use crate::domain::ring::{Ring, RingLimits};
-use crate::http::server;
 use crate::http::state::{Integrity, State};
 use crate::http::telemetry::engine_logs::Logs;
+use crate::http::{metrics as exposition, server};
 use crate::storage::sqlite::{self, Opened, Place};
 use crate::storage::sqlite_reader::SqliteReader;
 use crate::storage::{Durability, EventLog as _, EventReader, StorageError};
@@ -156,6 +157,7 @@ impl App {
             max_bytes: config.journal.max_bytes,
             interval: config.journal.retention_interval,
         };
+        let commits = Arc::<CommitMeasures>::default();
         let journal = Journal::start(
             &journal_thread.handle(),
             Box::new(log),
@@ -163,6 +165,7 @@ impl App {
             clock.clone(),
             panics.clone(),
             Arc::clone(&status),
+            Arc::clone(&commits),
         );
         let bus = EventBusHandle::start(
             &bus_thread.handle(),
@@ -189,12 +192,19 @@ impl App {
         let rebuild = i64::try_from(config.engines.rebuild.as_micros()).unwrap_or(i64::MAX);
         let remembered = EventId::first_at(Timestamp::from_micros(clock.now().micros().saturating_sub(rebuild)));
         let publisher = Publisher::new(&bus, history.clone(), remembered, config.telemetry.admission_timeout);
+        let file_events = publisher.admission().clone();
         let shared = (Arc::clone(&artifacts), Arc::clone(engines.engines()));
         let files = engines::watch_files(&config, &files_thread, publisher, &clock, &panics, shared);
         let benchmarks_thread = Arbiter::new();
         let analytics = analytics::start(&config, &benchmarks_thread, &clock, &panics);
+        let ledger_thread = Arbiter::new();
+        let followed = (history.clone(), Arc::clone(&status));
+        let ledger = analytics::start_ledger(&config, &ledger_thread, followed, &bus, (&clock, &panics));
+        let metrics_thread = Arbiter::new();
+        let metrics_registry = metrics::start(&config, &metrics_thread, history.clone(), &bus, &clock, &panics);
         let body_memory = Admission::new(config.http.body_memory / 1024, Duration::ZERO);
         let answer_memory = Admission::new(config.http.answer_memory / 1024, Duration::ZERO);
+        let started_at = clock.now();
         let state = web::Data::new(State {
             started: Instant::now(),
             clock,
@@ -214,11 +224,18 @@ impl App {
             var: analytics.var,
             benchmarks: analytics.benchmarks,
             session: analytics.session,
+            ledger,
+            metrics_registry,
             sse: Arc::default(),
             logs: Logs::new(&config, panics.clone()),
             panics,
             body_memory,
             answer_memory,
+            started_at,
+            ingest: Arc::default(),
+            commits,
+            file_events,
+            scrapes: Admission::new(exposition::MAX_SCRAPES, exposition::SCRAPE_WAIT),
             config,
         });
         let stop_check = Arc::<AtomicBool>::default();
@@ -240,7 +257,7 @@ impl App {
             journal,
             files,
             stop_check,
-            arbiters: [files_thread, benchmarks_thread]
+            arbiters: [files_thread, benchmarks_thread, ledger_thread, metrics_thread]
                 .into_iter()
                 .chain(risk.threads)
                 .chain([engine_threads.1, engine_threads.0, bus_thread, journal_thread])
@@ -285,6 +302,7 @@ impl App {
         step("risk limits", timeout(limit, self.state.risk_limits.settle()).await.is_ok());
         step("kill switch", timeout(limit, self.state.kill_switch.settle()).await.is_ok());
         step("event bus", timeout(limit, self.state.bus.drain()).await.is_ok());
+        step("ledger", timeout(limit, self.state.ledger.stop()).await.is_ok());
         step("journal", timeout(limit, self.journal.send(Checkpoint)).await.is_ok_and(|sent| sent.is_ok()));
         for arbiter in self.arbiters {
             arbiter.stop();

@@ -2,9 +2,11 @@
 //!
 //! Every fault is reported at once, each with its path in the YAML.
 
+mod analytics;
 mod engines;
 mod files;
 mod logs;
+mod metrics;
 mod reader;
 mod risk;
 mod sections;
@@ -13,9 +15,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use analytics::Analytics;
 pub use engines::{EngineConfig, Engines};
 pub use files::{Benchmarks, Files, Session};
 pub use logs::Logs;
+pub use metrics::Metrics;
 use reader::Reader;
 pub use risk::Risk;
 
@@ -54,6 +58,10 @@ pub struct Config {
     pub risk: Risk,
     /// Market indices.
     pub benchmarks: Benchmarks,
+    /// Trade analytics.
+    pub analytics: Analytics,
+    /// The metrics registry.
+    pub metrics: Metrics,
     /// The HTTP server.
     pub http: Http,
     /// The service's own log.
@@ -73,6 +81,8 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Host names, besides `localhost` and IP addresses, that a request may name.
     pub allowed_hosts: Vec<String>,
+    /// Origins whose pages may use the service.
+    pub cors_origins: Vec<String>,
     /// Worker threads.
     pub workers: usize,
     /// Connections per worker.
@@ -214,6 +224,8 @@ impl Config {
             session: Session::read(&mut r),
             risk: Risk::read(&mut r),
             benchmarks: Benchmarks::read(&mut r),
+            analytics: Analytics::read(&mut r),
+            metrics: Metrics::read(&mut r),
             http: Http::read(&mut r),
             log: Log::read(&mut r),
             telemetry: Telemetry::read(&mut r),
@@ -296,6 +308,8 @@ mod tests {
             Session::read(r);
             Risk::read(r);
             Benchmarks::read(r);
+            Analytics::read(r);
+            Metrics::read(r);
             Http::read(r);
             Log::read(r);
             Telemetry::read(r);

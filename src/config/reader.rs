@@ -88,7 +88,12 @@ impl Reader {
     }
 
     pub(super) fn texts(&mut self, path: &str) -> Vec<String> {
-        self.read(path, Vec::new(), "must be a list of texts", |value| {
+        self.texts_or(path, &[])
+    }
+
+    pub(super) fn texts_or(&mut self, path: &str, default: &[&str]) -> Vec<String> {
+        let default = default.iter().map(|text| (*text).to_owned()).collect();
+        self.read(path, default, "must be a list of texts", |value| {
             // in the environment a list may be written a,b
             if let Some(text) = value.as_str() {
                 return Some(text.split(',').map(|part| part.trim().to_owned()).collect());

@@ -60,6 +60,7 @@ impl Http {
         Self {
             listen,
             allowed_hosts: r.texts("http.allowed_hosts"),
+            cors_origins: cors_origins(r),
             workers: if workers == 0 { cores } else { workers },
             max_connections: r.count("http.max_connections", 25_000, 1..=10_000_000),
             keep_alive: r.duration("http.keep_alive", Duration::from_secs(75)),
@@ -71,6 +72,27 @@ impl Http {
             shutdown_timeout: r.duration("http.shutdown_timeout", Duration::from_secs(5)),
         }
     }
+}
+
+fn cors_origins(r: &mut Reader) -> Vec<String> {
+    let mut origins = r.texts_or("http.cors_origins", &["http://localhost:3000", "http://localhost:3001"]);
+    origins.retain(|origin| !origin.is_empty());
+    origins.iter_mut().for_each(|origin| *origin = origin.trim_end_matches('/').to_ascii_lowercase());
+    for origin in origins.iter().filter(|origin| !is_origin(origin)) {
+        // any page could change the limits, since nobody is asked who they are
+        let each = "name each origin as scheme://host or scheme://host:port; `*` is not taken";
+        r.fault("http.cors_origins", format!("{origin:?} is not an origin; {each}"));
+    }
+    origins
+}
+
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let is_word = |b: u8| b.is_ascii_alphanumeric() || b"-._~:[]".contains(&b);
+    !scheme.is_empty()
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+        && !host.is_empty()
+        && host.bytes().all(is_word)
 }
 
 impl Log {

@@ -30,7 +30,13 @@ impl Answer {
         let permit = memory.try_enter(size.div_ceil(1024))?;
         let mut bytes = Vec::with_capacity(size);
         write(&mut bytes);
-        Ok(Self { left: bytes.into(), _permit: permit })
+        Ok(Self::held(bytes.into(), permit))
+    }
+
+    /// An answer whose memory is held by `permit`.
+    #[must_use]
+    pub fn held(bytes: Bytes, permit: OwnedSemaphorePermit) -> Self {
+        Self { left: bytes, _permit: permit }
     }
 }
 

@@ -2,11 +2,14 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{Days, NaiveDate};
-use serde_json::json;
+use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::answer::Answer;
 use super::body::{Body, Form};
+use super::openapi::errors;
+use super::openapi::shapes::{Benchmark, NewBenchmark, NewBenchmarks};
 use super::problem::{ItemFault, Problem};
 use super::query::Params;
 use super::state::State;
@@ -29,10 +32,30 @@ const MAX_DAYS: usize = 366;
 /// When to try again while the disk or the queue is full, in seconds.
 const RETRY: (u32, u32) = (1, 5);
 
+/// What became of a post.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RecordedBenchmarks, example = json!({"recorded": 1}))]
+struct Recorded {
+    /// Points that are on the disk.
+    recorded: usize,
+}
+
 /// `GET /api/benchmarks`: the points of the `days` trading days that end with `as_of`, ascending.
 ///
 /// # Errors
 /// Faults of the query, or too much at once.
+#[utoipa::path(
+    get,
+    path = "/api/benchmarks",
+    operation_id = "list_benchmarks",
+    tag = "benchmarks",
+    summary = "The values of market indices",
+    params(
+        ("days" = Option<u32>, Query, minimum = 1, maximum = 365, description = "Trading days that end with `as_of`; 1 unless given"),
+        ("as_of" = Option<String>, Query, format = Date, example = "2024-08-05", description = "The last trading day; today unless given"),
+    ),
+    responses((status = 200, description = "The points, ascending", body = Vec<Benchmark>), errors::Query, errors::Unavailable)
+)]
 pub async fn list(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let mut params = Params::of(&request)?;
     let days = params.number("days", 1..=365).unwrap_or(1);
@@ -60,6 +83,19 @@ pub async fn list(request: HttpRequest, state: web::Data<State>) -> Result<HttpR
 ///
 /// # Errors
 /// See [`Problem`].
+#[utoipa::path(
+    post,
+    path = "/api/benchmarks",
+    operation_id = "record_benchmarks",
+    tag = "benchmarks",
+    summary = "Record values of market indices",
+    description = "One point, an array, or one a line; all of them are recorded or none. Answered when they are on the disk.",
+    request_body(description = "The points; of NDJSON one a line", content(
+        (NewBenchmarks = "application/json"),
+        (NewBenchmark = "application/x-ndjson"),
+    )),
+    responses((status = 201, description = "They are on the disk", body = Recorded), errors::Body)
+)]
 pub async fn record(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let form = Form::of(&request).map_err(|problem| problem.unread(&request))?;
     let body = Body::new(&request, payload, MAX_BODY as u64, state.config.http.body_timeout);
@@ -69,7 +105,7 @@ pub async fn record(request: HttpRequest, payload: web::Payload, state: web::Dat
     let points = parse(text.trim_start_matches('\u{feff}').trim(), form, &state)?;
     let recorded = points.len();
     state.benchmarks.record(points).await?;
-    Ok(HttpResponse::Created().json(json!({ "recorded": recorded })))
+    Ok(HttpResponse::Created().json(Recorded { recorded }))
 }
 
 fn parse(text: &str, form: Form, state: &State) -> Result<Vec<Point>, Problem> {

@@ -5,59 +5,105 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use actix_web::{HttpResponse, Responder, web};
 use serde_json::{Map, Value, json};
 
+use super::ledger;
+use super::openapi::errors;
+use super::openapi::shapes::{Health, Passing};
 use super::problem::Problem;
 use super::risk;
 use super::state::{Integrity, State};
 use crate::actors::benchmark_files::Faults;
 
 /// `GET /health`.
+#[utoipa::path(
+    get,
+    path = "/health",
+    operation_id = "get_health",
+    tag = "service",
+    summary = "How the service is, component by component",
+    responses(
+        (status = 200, description = "It takes events; `degraded` when something is wrong", body = Health),
+        (status = 503, description = "It takes none: `failing`", body = Health),
+    )
+)]
 pub async fn health(state: web::Data<State>) -> HttpResponse {
-    let panics: Map<String, Value> =
-        state.panics.counts().into_iter().map(|(actor, count)| (actor.to_owned(), count.into())).collect();
-    let queue = state.bus.admission();
-    let sse = &state.sse;
-    let (journal_status, journal) = journal(&state);
-    let (artifacts_status, artifacts) = artifacts(&state);
-    let (engines_status, engines) = engines(&state);
-    let (benchmarks_status, benchmarks) = benchmarks(&state);
-    let (risk_status, risk_figures) = evaluator(&state);
-    let (limits_status, risk_limits) = risk::limits::health(&state);
-    let (switch_status, kill_switch) = risk::kill_switch::health(&state);
-    let all_ok = [artifacts_status, engines_status, benchmarks_status, risk_status, limits_status, switch_status]
-        .iter()
-        .all(|status| *status == "ok");
-    let stopping = !state.ready.load(Ordering::Acquire);
-    let actors = if panics.is_empty() { "ok" } else { "degraded" };
-    let status = match (journal_status, stopping) {
-        ("failing", _) | (_, true) => "failing",
-        ("ok", _) if actors == "ok" && all_ok => "ok",
-        _ => "degraded",
+    let (status, body) = report(&state);
+    if status == "failing" { HttpResponse::ServiceUnavailable() } else { HttpResponse::Ok() }.json(body)
+}
+
+/// One part of the service.
+pub(super) struct Component {
+    /// Its name.
+    pub name: &'static str,
+    /// ok, degraded or failing.
+    pub status: &'static str,
+    /// All that there is to say of it.
+    body: Value,
+}
+
+/// How the service is, and each of its components.
+pub(super) fn report(state: &State) -> (&'static str, Value) {
+    let components = components(state);
+    let takes_none = |component: &Component| matches!(component.name, "journal" | "event_bus") && component.status == "failing";
+    let status = if components.iter().any(takes_none) {
+        "failing"
+    } else if components.iter().all(|component| component.status == "ok") {
+        "ok"
+    } else {
+        "degraded"
     };
+    let components: Map<String, Value> = components.into_iter().map(|each| (each.name.to_owned(), each.body)).collect();
     let body = json!({
         "status": status,
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_seconds": state.started.elapsed().as_secs(),
-        "components": {
-            "journal": journal,
-            "event_bus": {
-                "status": if stopping { "failing" } else { "ok" },
-                "queue_kib": queue.used(),
-                "queue_capacity_kib": queue.capacity(),
-                "refused": queue.refused(),
-            },
-            "sse": { "status": "ok", "clients": sse.clients.load(Ordering::Relaxed), "max_clients": state.config.sse.max_clients },
-            "engines": engines,
-            "artifacts": artifacts,
-            "logs": logs(&state),
-            "benchmarks": benchmarks,
-            "var": var(&state),
-            "risk_limits": risk_limits,
-            "kill_switch": kill_switch,
-            "risk": risk_figures,
-            "actors": { "status": actors, "panics": panics },
-        },
+        "components": components,
     });
-    if status == "failing" { HttpResponse::ServiceUnavailable() } else { HttpResponse::Ok() }.json(body)
+    (status, body)
+}
+
+/// How each of them is.
+pub(super) fn components(state: &State) -> Vec<Component> {
+    let all = [
+        ("journal", journal(state)),
+        ("event_bus", event_bus(state)),
+        ("sse", sse(state)),
+        ("engines", engines(state)),
+        ("artifacts", artifacts(state)),
+        ("logs", ("ok", logs(state))),
+        ("benchmarks", benchmarks(state)),
+        ("metrics", metrics(state)),
+        ("var", ("ok", var(state))),
+        ("risk_limits", risk::limits::health(state)),
+        ("kill_switch", risk::kill_switch::health(state)),
+        ("risk", evaluator(state)),
+        ("ledger", ledger::health(state)),
+        ("actors", actors(state)),
+    ];
+    all.into_iter().map(|(name, (status, body))| Component { name, status, body }).collect()
+}
+
+fn event_bus(state: &State) -> (&'static str, Value) {
+    let queue = state.bus.admission();
+    let status = if state.ready.load(Ordering::Acquire) { "ok" } else { "failing" };
+    let body = json!({
+        "status": status,
+        "queue_kib": queue.used(),
+        "queue_capacity_kib": queue.capacity(),
+        "refused": queue.refused(),
+    });
+    (status, body)
+}
+
+fn sse(state: &State) -> (&'static str, Value) {
+    let clients = state.sse.clients.load(Ordering::Relaxed);
+    ("ok", json!({ "status": "ok", "clients": clients, "max_clients": state.config.sse.max_clients }))
+}
+
+fn actors(state: &State) -> (&'static str, Value) {
+    let panics: Map<String, Value> =
+        state.panics.counts().into_iter().map(|(actor, count)| (actor.to_owned(), count.into())).collect();
+    let status = if panics.is_empty() { "ok" } else { "degraded" };
+    (status, json!({ "status": status, "panics": panics }))
 }
 
 /// How well engines are watched; how they are themselves is no matter of the service's health.
@@ -169,6 +215,30 @@ fn benchmarks(state: &State) -> (&'static str, Value) {
     (status, body)
 }
 
+/// The metrics registry; that a series found no room is its engine's trouble, not the service's.
+fn metrics(state: &State) -> (&'static str, Value) {
+    let (registry, limits) = (&state.metrics_registry, &state.config.metrics);
+    let (usage, counters, queue) = (registry.usage(), registry.counters(), registry.admission());
+    let status = if registry.is_running() { "ok" } else { "degraded" };
+    let body = json!({
+        "status": status,
+        "running": registry.is_running(),
+        "rebuilding": !counters.is_rebuilt.load(Ordering::Acquire),
+        "metrics": usage.metrics,
+        "max_metrics": limits.max_metrics,
+        "series": usage.series,
+        "max_series": limits.max_series,
+        "bytes": usage.bytes,
+        "max_bytes": limits.memory,
+        "series_refused": counters.series_refused.load(Ordering::Relaxed),
+        "writes": counters.writes.load(Ordering::Relaxed),
+        "queue": queue.used(),
+        "queue_capacity": queue.capacity(),
+        "refused": queue.refused(),
+    });
+    (status, body)
+}
+
 fn var(state: &State) -> Value {
     let (queue, counters) = (state.var.admission(), state.var.counters());
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -211,6 +281,14 @@ fn journal(state: &State) -> (&'static str, Value) {
 }
 
 /// `GET /health/live`: the process answers.
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    operation_id = "get_liveness",
+    tag = "service",
+    summary = "The process answers",
+    responses((status = 200, description = "It does", body = Passing))
+)]
 pub async fn live() -> impl Responder {
     web::Json(json!({ "status": "ok" }))
 }
@@ -219,6 +297,14 @@ pub async fn live() -> impl Responder {
 ///
 /// # Errors
 /// It does not.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    operation_id = "get_readiness",
+    tag = "service",
+    summary = "The service takes events",
+    responses((status = 200, description = "It does", body = Passing), errors::Unavailable)
+)]
 pub async fn ready(state: web::Data<State>) -> Result<impl Responder, Problem> {
     if state.is_ready() {
         return Ok(web::Json(json!({ "status": "ok" })));

@@ -5,31 +5,16 @@
 
 use std::net::IpAddr;
 
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::ServiceRequest;
 use actix_web::http::header::HOST;
-use actix_web::middleware::Next;
-use actix_web::{Error, web};
 
-use super::problem::Problem;
-use super::state::State;
-
-/// The middleware.
-///
-/// # Errors
-/// The host is foreign.
-pub async fn check(
-    state: web::Data<State>,
-    request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+/// Whether a request names no host but this service's, or those in `allowed`.
+#[must_use]
+pub fn is_own_request(request: &ServiceRequest, allowed: &[String]) -> bool {
     let header = request.headers().get(HOST).map(|value| value.to_str().unwrap_or_default());
     // a target may have a host of its own; a request with neither is no browser's
     let target = request.uri().authority().map(|authority| authority.as_str());
-    if [header, target].into_iter().flatten().any(|host| !is_own(host, &state.config.http.allowed_hosts)) {
-        return Err(Problem::ForeignHost.unread(request.request()).into());
-    }
-    next.call(request).await
+    [header, target].into_iter().flatten().all(|host| is_own(host, allowed))
 }
 
 fn is_own(host: &str, allowed: &[String]) -> bool {

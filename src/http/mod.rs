@@ -3,15 +3,26 @@
 pub mod answer;
 pub mod benchmarks;
 pub mod body;
+pub mod compression;
 pub mod connection;
+pub mod cors;
+pub mod docs;
+pub mod edge;
 pub mod health;
 pub mod host_check;
+pub mod ledger;
+pub mod metrics;
+pub mod metrics_api;
+pub mod openapi;
+pub mod preference;
 pub mod problem;
 pub mod query;
 pub mod risk;
+pub mod root;
 pub mod server;
 pub mod state;
 pub mod telemetry;
+pub mod v1;
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard};
@@ -54,6 +65,19 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(only("/api/risk/var", "GET, HEAD", [get().to(risk::var::var)]))
         .service(only("/api/risk/var/backtest", "GET, HEAD", [get().to(risk::backtest::backtest)]))
         .service(only("/api/benchmarks", "GET, HEAD, POST", [get().to(benchmarks::list), web::post().to(benchmarks::record)]))
+        .service(only("/api/v1/metrics/breakout/{profile_id}", "GET, HEAD", [get().to(v1::breakout::breakout)]))
+        .service(only("/api/v1/metrics/equity/{profile_id}", "GET, HEAD", [get().to(v1::equity::equity)]))
+        .service(only("/api/v1/trades/{profile_id}", "GET, HEAD", [get().to(v1::trades::list)]))
+        .service(only("/api/v1/trades/{profile_id}/performance", "GET, HEAD", [get().to(v1::performance::performance)]))
+        .service(only("/api/v1/metrics/orders/{profile_id}", "GET, HEAD", [get().to(v1::orders::orders)]))
+        .service(only("/api/v1/metrics/system/{profile_id}", "GET, HEAD", [get().to(v1::system::system)]))
+        .service(only("/api/metrics", "GET, HEAD, POST", [get().to(metrics_api::list), web::post().to(metrics_api::post)]))
+        .service(only("/metrics", "GET, HEAD", [get().to(metrics::metrics)]))
+        .service(only("/", "GET, HEAD", [get().to(root::root)]))
+        .service(only("/openapi.json", "GET, HEAD", [get().to(docs::document)]))
+        .service(only("/docs", "GET, HEAD", [get().to(docs::swagger)]))
+        .service(only("/redoc", "GET, HEAD", [get().to(docs::redoc)]))
+        .service(only("/docs/assets/{file}", "GET, HEAD", [get().to(docs::asset)]))
         .default_service(web::to(not_found));
 }
 

@@ -21,9 +21,10 @@ use crate::domain::fault::FieldFault;
 use crate::storage::StorageError;
 
 /// A fault of one item of a batch, or of a single one.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ItemFault {
     /// Which item; absent for a single one.
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<usize>,
     /// The fault.
@@ -46,6 +47,8 @@ pub enum Problem {
     UnsupportedMedia(String),
     /// The request names a host that this service does not answer for.
     ForeignHost,
+    /// A page of a foreign origin wants to change something.
+    ForeignOrigin,
     /// There is no such resource.
     NotFound,
     /// There is no such thing; in words.
@@ -112,7 +115,7 @@ impl Problem {
             Self::Unacceptable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::ForeignHost => StatusCode::FORBIDDEN,
+            Self::ForeignHost | Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::NotFound | Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
@@ -132,6 +135,7 @@ impl Problem {
             Self::TooLarge(_) => ("too-large", "The request is too large"),
             Self::UnsupportedMedia(_) => ("unsupported-media-type", "The content type is not supported"),
             Self::ForeignHost => ("foreign-host", "This service does not answer for that host"),
+            Self::ForeignOrigin => ("foreign-origin", "A page of that origin may not change anything here"),
             Self::NotFound | Self::Missing(_) => ("not-found", "There is nothing here"),
             Self::MethodNotAllowed(_) => ("method-not-allowed", "The method is not allowed here"),
             Self::Conflict(_) => ("conflict", "The request does not fit what is there now"),
@@ -153,6 +157,7 @@ impl Problem {
             Self::NoneAccepted(_) => "every item has faults; see errors".into(),
             Self::Unacceptable(_) => "nothing was done; see errors".into(),
             Self::ForeignHost => "the Host header must be localhost, an IP address, or a name in http.allowed_hosts".into(),
+            Self::ForeignOrigin => "the Origin header must be this service's own, or one in http.cors_origins".into(),
             Self::NotFound => "check the path".into(),
             Self::MethodNotAllowed(allowed) => format!("allowed are {allowed}"),
             Self::TooSlow => "the body must arrive within http.body_timeout".into(),

@@ -16,8 +16,9 @@ use actix_web_lab::middleware::{CatchPanic, PanicReporter};
 use socket2::{Domain, Type};
 
 use super::connection::{Connections, Socket};
+use super::openapi::Document;
 use super::state::State;
-use super::{host_check, problem, routes};
+use super::{edge, problem, routes};
 use crate::actors::sse_fanout::FanoutHandle;
 use crate::actors::supervision::Panics;
 
@@ -53,6 +54,7 @@ pub fn build(
         // the shutdown has its own timeouts, which are shorter
         .shutdown_timeout(http.shutdown_timeout.as_secs() + 60)
         .disable_signals();
+    let document = web::Data::new(Document::new());
     let builder = builder.listen("plimsoll", listener, move || {
         let http = &state.config.http;
         let connections = Rc::<Connections>::default();
@@ -64,9 +66,11 @@ pub fn build(
         let asked = Rc::clone(&connections);
         let app = App::new()
             .app_data(state.clone())
+            .app_data(document.clone())
             .app_data(web::Data::new(fanout()))
+            .app_data(state.ingest.recorders())
             .app_data(Rc::clone(&connections))
-            .wrap(from_fn(host_check::check))
+            .wrap(from_fn(edge::pass))
             .wrap(count_panics(state.panics.clone()))
             .wrap(CatchPanic::default())
             .wrap(from_fn(problem::translate))

@@ -12,9 +12,11 @@ use crate::actors::artifact_watcher::ArtifactStatus;
 use crate::actors::benchmark_recorder::BenchmarkRecorderHandle;
 use crate::actors::engine_reader::EngineRegistryHandle;
 use crate::actors::history::History;
-use crate::actors::journal;
+use crate::actors::journal::{self, CommitMeasures};
 use crate::actors::journal_reader::JournalReaderHandle;
 use crate::actors::kill_switch::KillSwitchHandle;
+use crate::actors::ledger_handle::LedgerHandle;
+use crate::actors::metrics_registry::MetricsRegistryHandle;
 use crate::actors::publisher::EventBusHandle;
 use crate::actors::risk_handle::RiskHandle;
 use crate::actors::risk_limits::RiskLimitsHandle;
@@ -22,9 +24,10 @@ use crate::actors::sse_session::SseCounters;
 use crate::actors::supervision::Panics;
 use crate::actors::var_calculator::VarCalculatorHandle;
 use crate::config::Config;
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::risk::session::Session;
 use crate::http::telemetry::engine_logs::Logs;
+use crate::http::telemetry::ingest_measures::IngestMeasures;
 
 /// Shared by all workers.
 #[derive(Debug)]
@@ -61,8 +64,12 @@ pub struct State {
     pub var: VarCalculatorHandle,
     /// Records and reads benchmarks.
     pub benchmarks: BenchmarkRecorderHandle,
+    /// What engines post, and what follows from their events.
+    pub metrics_registry: MetricsRegistryHandle,
     /// The trading day.
     pub session: Session,
+    /// The ledger of trades.
+    pub ledger: LedgerHandle,
     /// The limits.
     pub risk_limits: RiskLimitsHandle,
     /// The kill switch.
@@ -77,6 +84,16 @@ pub struct State {
     pub body_memory: Admission,
     /// Memory for answers, in KiB.
     pub answer_memory: Admission,
+    /// When the service started, by the clock.
+    pub started_at: Timestamp,
+    /// How posts of events go.
+    pub ingest: Arc<IngestMeasures>,
+    /// How commits go.
+    pub commits: Arc<CommitMeasures>,
+    /// The queue of what the files of engines tell, in KiB.
+    pub file_events: Admission,
+    /// Pages of metrics that are made at once.
+    pub scrapes: Admission,
 }
 
 /// The signal that requests which wait shall be answered, and idle connections shall close.

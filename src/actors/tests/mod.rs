@@ -2,6 +2,9 @@
 
 mod artifacts;
 mod engines;
+mod ledger;
+mod ledger_openings;
+mod metrics;
 mod risk;
 mod risk_controls;
 mod var;

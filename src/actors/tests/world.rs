@@ -90,6 +90,7 @@ pub struct World {
     pub bus: EventBusHandle,
     pub ring: Arc<Ring>,
     pub history: History,
+    pub journal: SharedStatus,
     pub handle: FanoutHandle,
     pub fanout: Addr<SseFanout>,
     pub counters: Arc<SseCounters>,
@@ -119,17 +120,18 @@ impl World {
         let retention =
             Retention { max_age: Duration::from_secs(86_400), max_bytes: u64::MAX, interval: Duration::from_secs(86_400) };
         let status = SharedStatus::default();
-        let journal = Journal::start(&here, Box::new(log), retention, clock.clone(), panics.clone(), status.clone());
+        let journal =
+            Journal::start(&here, Box::new(log), retention, clock.clone(), panics.clone(), status.clone(), Arc::default());
         let ring = Arc::new(Ring::new(RingLimits { events: ring_events, bytes: 1 << 30 }, EventId::ZERO));
         let queue = Admission::new(100, Duration::from_millis(250));
         let bus = EventBusHandle::start(&here, EventId::ZERO, clock.clone(), Arc::clone(&ring), journal, queue, panics.clone());
         let opened = move || SqliteReader::open(&place, Duration::from_secs(5)).map(|reader| Box::new(reader) as _);
         let readers = JournalReaderHandle::start(1, Duration::from_secs(3600), Arc::new(opened), panics.clone());
-        let history = History::new(Arc::clone(&ring), readers, clock.clone(), status);
+        let history = History::new(Arc::clone(&ring), readers, clock.clone(), status.clone());
         let counters = Arc::<SseCounters>::default();
         let hub = Hub::new(Arc::clone(&ring), limits, Arc::clone(&counters), panics.clone(), 7);
         let (handle, fanout) = SseFanout::start(hub, history.clone(), &bus, clock);
-        Self { bus, ring, history, handle, fanout, counters, panics, fail, hand, connection: Rc::default() }
+        Self { bus, ring, history, journal: status, handle, fanout, counters, panics, fail, hand, connection: Rc::default() }
     }
 
     pub async fn publish(&self, numbers: std::ops::Range<usize>) -> Vec<EventId> {

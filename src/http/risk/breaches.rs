@@ -2,8 +2,10 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::domain::risk::announce::BreachView;
 use crate::domain::risk::breach::Breach;
 use crate::http::answer::Answer;
+use crate::http::openapi::errors;
 use crate::http::problem::Problem;
 use crate::http::query::Params;
 use crate::http::state::State;
@@ -12,6 +14,18 @@ use crate::http::state::State;
 ///
 /// # Errors
 /// See [`Problem`].
+#[utoipa::path(
+    get,
+    path = "/api/risk/breaches",
+    operation_id = "list_breaches",
+    tag = "risk",
+    summary = "What is breached now",
+    description = "A breach is `current > limit`. While the day is rebuilt after a start it is not known: 503.",
+    responses(
+        (status = 200, description = "The breaches, in the order of the limits, then by symbol", body = Vec<BreachView<'_>>),
+        errors::Unavailable,
+    )
+)]
 pub async fn list(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     Params::of(&request)?.finish()?;
     let breaches = state.risk.breaches().await?;

@@ -8,6 +8,8 @@ use super::operator;
 use crate::actors::risk_limits::LimitsView;
 use crate::domain::risk::limits_change::Effective;
 use crate::domain::risk::limits_patch::Patch;
+use crate::http::openapi::errors;
+use crate::http::openapi::risk_shapes::{LimitsBody, LimitsHistory, LimitsPatch};
 use crate::http::problem::Problem;
 use crate::http::state::State;
 
@@ -22,6 +24,14 @@ struct Shown<'a> {
 }
 
 /// `GET /api/risk/limits`.
+#[utoipa::path(
+    get,
+    path = "/api/risk/limits",
+    operation_id = "get_risk_limits",
+    tag = "risk",
+    summary = "The limits in force, and where each comes from",
+    responses((status = 200, description = "The limits", body = LimitsBody))
+)]
 pub async fn current(state: web::Data<State>) -> HttpResponse {
     let view = state.risk_limits.current().await;
     shown(&view)
@@ -31,6 +41,17 @@ pub async fn current(state: web::Data<State>) -> HttpResponse {
 ///
 /// # Errors
 /// See [`Problem`].
+#[utoipa::path(
+    post,
+    path = "/api/risk/limits",
+    operation_id = "change_risk_limits",
+    tag = "risk",
+    summary = "Change some limits",
+    description = "Written down before it is answered, and remembered over restarts; the change is audited and published.",
+    params(("X-Actor" = Option<String>, Header, pattern = "^[!-~]{1,64}$", description = "Who; the sender's address if absent", example = "alice")),
+    request_body(content = LimitsPatch, description = "The limits to change"),
+    responses((status = 200, description = "The new limits", body = LimitsBody), errors::Conflict, errors::Body)
+)]
 pub async fn change(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let (actor, body) = operator::receive(&request, payload, &state).await?;
     let patch = Patch::parse(&body).map_err(operator::refused)?;
@@ -42,6 +63,15 @@ pub async fn change(request: HttpRequest, payload: web::Payload, state: web::Dat
 ///
 /// # Errors
 /// The query has faults.
+#[utoipa::path(
+    get,
+    path = "/api/risk/limits/history",
+    operation_id = "list_risk_limits_history",
+    tag = "risk",
+    summary = "Who changed the limits, when, and how",
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Most lines; 100 unless given")),
+    responses((status = 200, description = "The newest changes", body = LimitsHistory), errors::Query, errors::Unavailable)
+)]
 pub async fn history(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     operator::history(&request, state.risk_limits.recent(), &state)
 }

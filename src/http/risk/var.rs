@@ -5,11 +5,14 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::actors::var_calculator::VarError;
 use crate::domain::risk::daily_series::Window;
 use crate::domain::risk::var::{Confidence, Estimate, Horizon, Method, Quantile, Question};
 use crate::domain::risk::var_answer::{Answer, Asked, Computed};
+use crate::http::openapi::errors;
+use crate::http::openapi::params::VarParams;
 use crate::http::problem::Problem;
 use crate::http::query::Params;
 use crate::http::state::State;
@@ -18,33 +21,67 @@ use crate::http::state::State;
 const BUSY_RETRY: u32 = 1;
 
 /// The answer; money in the account's currency, losses positive.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = VarAnswer, example = json!({
+    "var": 4210.5, "es": 5120.25, "var_pct": 4.2105, "observations": 30, "days": 30, "confidence": 0.95, "method": "historical",
+    "quantile": "order", "percentile": -4210.5, "worst_loss": 6030.0, "best_gain": 7210.0, "from": "2025-10-06",
+    "to": "2025-11-18", "interval": {"level": 0.95, "lower": 3120.0, "upper": 6030.0}, "warnings": []
+}))]
 struct Body<'a> {
+    /// The loss that is not exceeded with the confidence; null with a `reason` when there is nothing to compute from.
+    #[schema(required)]
     var: Option<f64>,
+    /// Expected shortfall: the mean of the losses beyond it.
+    #[schema(required)]
     es: Option<f64>,
+    /// The VaR in percent of the starting capital; null when that is not known.
+    #[schema(required)]
     var_pct: Option<f64>,
+    /// Days with a P&L.
     observations: usize,
+    /// Trading days that were looked at.
     days: usize,
+    /// The confidence, as it was asked for.
+    #[schema(value_type = f64)]
     confidence: Box<RawValue>,
+    #[schema(value_type = Method)]
     method: &'a str,
     /// Null where the method has no choice of it.
+    #[schema(required, value_type = Option<Quantile>)]
     quantile: Option<&'a str>,
+    /// The P&L at the tail's percentile, losses negative.
+    #[schema(required)]
     percentile: Option<f64>,
+    /// The largest loss of a day.
+    #[schema(required)]
     worst_loss: Option<f64>,
+    /// The largest gain of a day.
+    #[schema(required)]
     best_gain: Option<f64>,
-    /// The days of the first and the last observation.
+    /// The day of the first observation.
+    #[schema(required, format = Date)]
     from: Option<String>,
+    /// The day of the last one.
+    #[schema(required, format = Date)]
     to: Option<String>,
     interval: Interval,
+    /// What to keep in mind.
     warnings: Vec<&'a str>,
+    /// Why there is no VaR.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// A confidence interval of the VaR; a bound that does not exist is null.
+#[derive(Serialize, ToSchema)]
+#[schema(as = VarInterval)]
 struct Interval {
+    /// Its own confidence.
     level: f64,
+    #[schema(required)]
     lower: Option<f64>,
+    #[schema(required)]
     upper: Option<f64>,
 }
 
@@ -63,6 +100,21 @@ pub(super) struct Common {
 ///
 /// # Errors
 /// Faults of the query, or too many questions.
+#[utoipa::path(
+    get,
+    path = "/api/risk/var",
+    operation_id = "get_var",
+    tag = "risk",
+    summary = "Value at risk and expected shortfall",
+    description = "From the daily P&L files of the trading days that end with `as_of`. Losses are positive.",
+    params(
+        ("days" = Option<u32>, Query, minimum = 1, maximum = 365, description = "Trading days to look at; 30 unless given"),
+        VarParams,
+        ("horizon_days" = Option<u32>, Query, minimum = 1, maximum = 365, description = "Days ahead; 1 unless given"),
+        ("drift" = Option<bool>, Query, description = "Whether the mean grows with the horizon"),
+    ),
+    responses((status = 200, description = "The VaR, or why there is none", body = Body<'_>), errors::Query, errors::Unavailable)
+)]
 pub async fn var(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let mut params = Params::of(&request)?;
     let common = read(&mut params, &state, 1..=365, 30);

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::filter::Filter;
+use crate::http::openapi::errors;
+use crate::http::openapi::params::{FilterParams, GroupWord, SpanParams};
 use crate::http::problem::Problem;
 use crate::http::query::Params;
 use crate::http::state::State;
@@ -25,19 +28,38 @@ struct Query {
     group: Option<(GroupBy, &'static str)>,
 }
 
-#[derive(Serialize)]
+/// Counts of events per bucket of time.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Aggregates, example = json!({
+    "bucket": "5m", "group_by": "type", "since_ts": "2025-11-18T07:00:00.000000Z", "until_ts": "2025-11-18T08:00:00.000000Z",
+    "buckets": [{"ts": "2025-11-18T07:55:00.000000Z", "total": 3, "counts": {"cycle_end": 1, "order_event": 2}}]
+}))]
 struct Answer {
+    /// The length of a bucket, as it was asked for.
     bucket: String,
+    /// By what is counted within a bucket.
+    #[schema(required)]
     group_by: Option<&'static str>,
+    /// From this time on.
+    #[schema(format = DateTime)]
     since_ts: String,
+    /// Before this time.
+    #[schema(format = DateTime)]
     until_ts: String,
+    /// Ascending; empty ones are left out.
     buckets: Vec<Bucket>,
 }
 
-#[derive(Serialize)]
+/// What was counted in one bucket.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AggregateBucket)]
 struct Bucket {
+    /// When it begins.
+    #[schema(format = DateTime)]
     ts: String,
+    /// Events in it.
     total: u64,
+    /// Events by group; those without a symbol, strategy or source are counted under the empty name.
     counts: BTreeMap<String, u64>,
 }
 
@@ -45,6 +67,20 @@ struct Bucket {
 ///
 /// # Errors
 /// Faults of the query, or a journal that does not answer.
+#[utoipa::path(
+    get,
+    path = "/api/telemetry/aggregates",
+    operation_id = "aggregate_events",
+    tag = "telemetry",
+    summary = "Counts of events per bucket of time",
+    params(
+        ("bucket" = Option<String>, Query, pattern = "^[0-9]{1,5}[smhd]$", example = "5m", description = "Length of a bucket, 1s to 1d; 1m unless given"),
+        ("group_by" = inline(Option<GroupWord>), Query, description = "By what is counted within a bucket"),
+        SpanParams,
+        FilterParams,
+    ),
+    responses((status = 200, description = "The counts of the span, which is the last hour unless given", body = Answer), errors::Query, errors::Unavailable)
+)]
 pub async fn aggregates(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let Query { filter, since, until, bucket, bucket_text, group } = read(Params::of(&request)?, state.clock.now())?;
     let by = group.map(|(by, _)| by);

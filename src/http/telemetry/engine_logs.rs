@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::log_stream;
 use crate::actors::admission::Admission;
@@ -14,6 +15,8 @@ use crate::domain::engine::EngineName;
 use crate::domain::log::filter::LogFilter;
 use crate::domain::log::line::Level;
 use crate::http::answer::Answer;
+use crate::http::openapi::errors;
+use crate::http::openapi::params::LevelWord;
 use crate::http::problem::Problem;
 use crate::http::query::Params;
 use crate::http::state::State;
@@ -88,6 +91,34 @@ struct Question {
 ///
 /// # Errors
 /// Faults of the query, an engine without a log, or a log that cannot be read.
+#[utoipa::path(
+    get,
+    path = "/api/telemetry/engine_logs",
+    operation_id = "read_engine_log",
+    tag = "engines",
+    summary = "The last records of an engine's log, or the log as it grows",
+    description = "With `follow=true` the answer is an SSE stream that survives rotation: a block a record, `{\"line\": text}`; \
+        what comes late for a record is `{\"line\": text, \"continued\": true}`; where records may be missing there is \
+        `{\"type\":\"log_gap\",\"payload\":{\"reason\": \"rotated\"}}` (or `truncated`, `unknown_position`).",
+    params(
+        ("engine" = String, Query, pattern = "^[A-Za-z0-9_-]{1,64}$", description = "The engine", example = "fno"),
+        ("lines" = Option<u32>, Query, minimum = 1, maximum = 5000, description = "Most records; 100 unless given"),
+        ("level" = inline(Option<LevelWord>), Query, description = "At least this level"),
+        ("q" = Option<String>, Query, description = "Text that a record must hold"),
+        ("follow" = Option<bool>, Query, description = "Whether to go on as the log grows"),
+        ("last_event_id" = Option<String>, Query, description = "Resume a followed log after this position"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The same; an EventSource sends it by itself"),
+    ),
+    responses(
+        (status = 200, description = "The records", content(
+            (Body<'_> = "application/json"),
+            (String = "text/event-stream", example = "retry: 2917\nid: 1-2049-917-0\n\nid: 1-2049-917-58\ndata: {\"line\":\"2025-11-18 13:25:41 [INFO] fno - cycle 17 done\"}\n\n"),
+        )),
+        errors::Missing,
+        errors::Query,
+        errors::Unavailable,
+    )
+)]
 pub async fn engine_logs(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let Question { engine, lines, filter, follow } = read(&request)?;
     let place = state.logs.place(&engine, configured(&state.config, &engine));
@@ -110,17 +141,25 @@ fn configured<'a>(config: &'a Config, engine: &EngineName) -> Option<&'a Path> {
     config.engines.by_name.get(engine.as_str())?.log.as_deref()
 }
 
+/// The last records of a log.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EngineLog, example = json!({
+    "engine": "fno", "file": "fno_paper.log", "lines": ["2025-11-18 13:25:41 [INFO] fno - cycle 17 done"],
+    "scanned_bytes": 8192, "truncated": false
+}))]
+struct Body<'a> {
+    engine: &'a str,
+    /// The name of the file.
+    file: &'a str,
+    /// Records, newest last; one may have several lines.
+    lines: &'a [String],
+    /// Bytes that were searched.
+    scanned_bytes: u64,
+    /// Whether the search was ended by a limit, not by the log's front or by having enough.
+    truncated: bool,
+}
+
 fn answer(engine: &str, file: &str, tail: Tail, state: &State) -> Result<HttpResponse, Problem> {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        engine: &'a str,
-        file: &'a str,
-        lines: &'a [String],
-        /// Bytes that were searched.
-        scanned_bytes: u64,
-        /// Whether the search was ended by a limit, not by the log's front or by having enough.
-        truncated: bool,
-    }
     let body = Body { engine, file, lines: &tail.records, scanned_bytes: tail.scanned, truncated: tail.limited };
     let size = 256 + tail.records.iter().map(|record| record.len() + record.len() / 8 + 8).sum::<usize>();
     let answer = Answer::new(size, &state.answer_memory, |out| {

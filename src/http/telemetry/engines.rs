@@ -6,12 +6,15 @@ use std::sync::atomic::Ordering;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
+use super::ingest::ReceiptBody;
 use crate::domain::clock::Timestamp;
 use crate::domain::engine::{EngineName, Limits, Status, Update};
 use crate::domain::event::{Draft, Header};
 use crate::domain::payload::Payload;
 use crate::http::answer::Answer;
 use crate::http::body::{Body, Form};
+use crate::http::openapi::errors;
+use crate::http::openapi::shapes::{EngineList, EngineRecord};
 use crate::http::problem::Problem;
 use crate::http::state::State;
 
@@ -24,6 +27,14 @@ const FULL_RETRY: u32 = 60;
 ///
 /// # Errors
 /// Clients that do not read their answers hold all memory for them.
+#[utoipa::path(
+    get,
+    path = "/api/telemetry/engines",
+    operation_id = "list_engines",
+    tag = "engines",
+    summary = "The engines, and how each is",
+    responses((status = 200, description = "The engines, sorted by name", body = EngineList), errors::Unavailable)
+)]
 pub async fn list(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let engines = state.engines.current().await;
     let is_complete = engines.is_rebuilt.load(Ordering::Acquire);
@@ -53,6 +64,17 @@ pub async fn list(state: web::Data<State>) -> Result<HttpResponse, Problem> {
 ///
 /// # Errors
 /// See [`Problem`].
+#[utoipa::path(
+    post,
+    path = "/api/telemetry/engines/{name}/heartbeat",
+    operation_id = "beat",
+    tag = "engines",
+    summary = "An engine lives",
+    description = "A partial record: what it does not name stays as it was. The beat is an event, answered when it is durable.",
+    params(("name" = String, Path, pattern = "^[A-Za-z0-9_-]{1,64}$", description = "The engine", example = "fno")),
+    request_body(content = EngineRecord, description = "What the engine says of itself"),
+    responses((status = 201, description = "The beat is durable", body = ReceiptBody), errors::Body)
+)]
 pub async fn heartbeat(
     request: HttpRequest,
     path: web::Path<String>,
@@ -69,6 +91,17 @@ pub async fn heartbeat(
 ///
 /// # Errors
 /// See [`Problem`].
+#[utoipa::path(
+    post,
+    path = "/api/telemetry/engines/{name}/stopped",
+    operation_id = "stop_engine",
+    tag = "engines",
+    summary = "An engine ends on purpose",
+    description = "It is not missed any more. A last record may come with it; without one the body is empty.",
+    params(("name" = String, Path, pattern = "^[A-Za-z0-9_-]{1,64}$", description = "The engine", example = "fno")),
+    request_body(content = Option<EngineRecord>, description = "Its last record, if any"),
+    responses((status = 201, description = "The beat is durable", body = ReceiptBody), errors::Missing, errors::Body)
+)]
 pub async fn stopped(
     request: HttpRequest,
     path: web::Path<String>,
@@ -112,7 +145,7 @@ async fn beat(state: &State, name: &EngineName, record: &str, status: Option<Sta
     let draft = draft(name, record, status, state.config.telemetry.rules.max_depth, state.clock.now())?;
     let receipts = state.bus.publish(vec![draft]).await?;
     let Some(receipt) = receipts.first() else { return Err(Problem::Internal) };
-    Ok(HttpResponse::Created().json(json!({ "id": receipt.id.to_string(), "duplicate": receipt.duplicate })))
+    Ok(HttpResponse::Created().json(ReceiptBody::from(receipt)))
 }
 
 /// The event of a beat: the record as it came, with the name in front and, if it is given, this status.

@@ -2,20 +2,25 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::time::Instant;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
+use super::ingest_measures::{Way, taken};
 use super::ndjson;
-use super::tally::Tally;
+use super::tally::{Summary, Tally};
 use crate::actors::publisher::Receipt;
 use crate::domain::clock::Timestamp;
 use crate::domain::envelope;
 use crate::domain::event::Draft;
 use crate::http::body::{Body, Form};
+use crate::http::openapi::errors;
+use crate::http::openapi::shapes::{NewEvent, NewEvents};
 use crate::http::problem::Problem;
 use crate::http::query::Params;
 use crate::http::state::State;
@@ -23,26 +28,83 @@ use crate::http::state::State;
 /// After so many events a long batch lets the thread's other clients go first.
 pub(super) const BREATH: usize = 256;
 
+/// What became of one event.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Receipt, example = json!({"id": "1763452541345-0", "duplicate": false}))]
+pub struct ReceiptBody {
+    /// Its id; of a duplicate the first one's.
+    id: String,
+    /// Whether it was there already, by its `event_id`.
+    duplicate: bool,
+}
+
+/// What became of a post: of one event, or of many.
+#[derive(Debug, ToSchema)]
+#[schema(as = Published)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it only describes")]
+enum Published<'a> {
+    /// Of one.
+    One(ReceiptBody),
+    /// Of many.
+    Many(Summary<'a>),
+}
+
+impl From<&Receipt> for ReceiptBody {
+    fn from(receipt: &Receipt) -> Self {
+        Self { id: receipt.id.to_string(), duplicate: receipt.duplicate }
+    }
+}
+
 /// The route.
 ///
 /// # Errors
 /// See [`Problem`].
+#[utoipa::path(
+    post,
+    path = "/api/telemetry/events",
+    operation_id = "publish_events",
+    tag = "telemetry",
+    summary = "Publish one event, an array, or a stream of lines",
+    description = "Answered when the events are durable. One event is answered with its id; many with what became of each: \
+        201, or 207 when some were refused, 400 when none was good. NDJSON is read as it arrives, and may be as long as \
+        `telemetry.max_ndjson_bytes`. An `event_id` makes a repeated post harmless.",
+    params(("atomic" = Option<bool>, Query, description = "All or nothing: with a fault anywhere nothing is published (422)")),
+    request_body(description = "The events; of NDJSON one a line", content(
+        (NewEvents = "application/json"),
+(NewEvent = "application/x-ndjson"),
+    )),
+    responses(
+        (status = 201, description = "All were taken", body = Published<'_>),
+        (status = 207, description = "Some were taken, some refused", body = Summary<'_>, example = json!({
+            "accepted": 1, "duplicates": 0, "rejected": [{"index": 1, "errors": [{"field": "payload", "message": "is required"}]}],
+            "first_id": "1763452541345-0", "last_id": "1763452541345-0"
+        })),
+        errors::Body,
+    )
+)]
 pub async fn publish(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> Result<HttpResponse, Problem> {
+    let begun = Instant::now();
     let (form, atomic) = read(&request).map_err(|problem| problem.unread(&request))?;
     let telemetry = &state.config.telemetry;
     let buffered = atomic || form == Form::Json;
     let limit = if buffered { telemetry.max_body_bytes as u64 } else { telemetry.max_ndjson_bytes };
     let body = Body::new(&request, payload, limit, state.config.http.body_timeout).map_err(|problem| problem.unread(&request))?;
     if !buffered {
-        return ndjson::publish(&state, body, limit).await;
+        let answer = ndjson::publish(&state, body, limit).await?;
+        taken(&request, Way::Ndjson, begun);
+        return Ok(answer);
     }
     let body = body.whole(telemetry.max_body_bytes, &state.body_memory).await.map_err(|problem| problem.interrupting(None))?;
     let is_array = body.bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    match (form, is_array) {
-        (Form::Json, false) => publish_one(&state, &body.bytes).await,
-        (Form::Json, true) => publish_many(&state, &array(&body.bytes, telemetry.max_batch_events)?, atomic).await,
-        (Form::Ndjson, _) => publish_many(&state, &lines(&body.bytes, telemetry.max_batch_events)?, atomic).await,
-    }
+    let most = telemetry.max_batch_events;
+    let (way, answer) = match (form, is_array) {
+        (Form::Json, false) => (Way::One, publish_one(&state, &body.bytes).await?),
+        (Form::Json, true) => (Way::Array, publish_many(&state, &array(&body.bytes, most)?, atomic).await?),
+        (Form::Ndjson, _) => (Way::Ndjson, publish_many(&state, &lines(&body.bytes, most)?, atomic).await?),
+    };
+    taken(&request, way, begun);
+    Ok(answer)
 }
 
 fn read(request: &HttpRequest) -> Result<(Form, bool), Problem> {
@@ -52,18 +114,12 @@ fn read(request: &HttpRequest) -> Result<(Form, bool), Problem> {
     params.finish().map(|()| (form, atomic))
 }
 
-/// What became of a single event.
-#[derive(Debug, Serialize)]
-struct Posted {
-    id: String,
-    duplicate: bool,
-}
-
 async fn publish_one(state: &State, json: &[u8]) -> Result<HttpResponse, Problem> {
-    let draft = envelope::parse(json, &state.config.telemetry.rules, state.clock.now())?;
+    let draft = envelope::parse(json, &state.config.telemetry.rules, state.clock.now());
+    let draft = draft.inspect_err(|refusal| state.ingest.rejected(refusal))?;
     let receipts = state.bus.publish(vec![draft]).await?;
-    let Some(Receipt { id, duplicate }) = receipts.first() else { return Err(Problem::Internal) };
-    Ok(HttpResponse::Created().json(Posted { id: id.to_string(), duplicate: *duplicate }))
+    let Some(receipt) = receipts.first() else { return Err(Problem::Internal) };
+    Ok(HttpResponse::Created().json(ReceiptBody::from(receipt)))
 }
 
 async fn publish_many(state: &State, items: &[&[u8]], atomic: bool) -> Result<HttpResponse, Problem> {
@@ -90,7 +146,8 @@ async fn publish_many(state: &State, items: &[&[u8]], atomic: bool) -> Result<Ht
 
 /// Parses one item of a batch; its faults go into `tally`.
 pub(super) fn parse(state: &State, index: usize, item: &[u8], now: Timestamp, tally: &mut Tally) -> Option<Draft> {
-    envelope::parse(item, &state.config.telemetry.rules, now).map_err(|refusal| tally.rejected(index, refusal.into_faults())).ok()
+    let draft = envelope::parse(item, &state.config.telemetry.rules, now).inspect_err(|refusal| state.ingest.rejected(refusal));
+    draft.map_err(|refusal| tally.rejected(index, refusal.into_faults())).ok()
 }
 
 fn lines(body: &Bytes, max: usize) -> Result<Vec<&[u8]>, Problem> {

@@ -8,8 +8,8 @@ use bytes::{Buf as _, BytesMut};
 use super::ingest::{BREATH, parse};
 use super::tally::Tally;
 use crate::actors::publisher::{Pending, PublishError};
+use crate::domain::envelope::Refusal;
 use crate::domain::event::Draft;
-use crate::domain::fault::FieldFault;
 use crate::http::body::{Body, too_large};
 use crate::http::problem::Problem;
 use crate::http::state::State;
@@ -35,12 +35,10 @@ pub async fn publish(state: &State, mut body: Body, limit: u64) -> Result<HttpRe
         Err(cause) => {
             // what is under way is settled first, so that the counts are true
             let _ = lines.settle(0).await;
-            let mut taken = lines.tally.summary();
-            if let Some(taken) = taken.as_object_mut() {
-                taken.insert("lines_read".into(), lines.index.into());
-            }
+            // counts and texts always have a JSON form
+            let taken = serde_json::to_value(lines.tally.summary(Some(lines.index))).ok();
             body.drain().await;
-            Err(cause.interrupting(Some(taken)))
+            Err(cause.interrupting(taken))
         }
     }
 }
@@ -107,7 +105,9 @@ impl Lines<'_> {
 
     fn too_long(&mut self) {
         let limit = self.state.config.telemetry.rules.max_event_bytes;
-        self.tally.rejected(self.index, vec![FieldFault::new("", format!("must be at most {limit} bytes long"))]);
+        let refusal = Refusal::TooLarge(limit);
+        self.state.ingest.rejected(&refusal);
+        self.tally.rejected(self.index, refusal.into_faults());
         self.index += 1;
     }
 

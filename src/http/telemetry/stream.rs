@@ -11,6 +11,8 @@ use crate::actors::sse_fanout::{FanoutHandle, Start, Subscription};
 use crate::actors::sse_session::Wish;
 use crate::domain::id::BadEventId;
 use crate::http::connection::{Connections, StreamLimits};
+use crate::http::openapi::errors;
+use crate::http::openapi::params::{FilterParams, HeartbeatWord, IdWord};
 use crate::http::problem::Problem;
 use crate::http::query::Params;
 use crate::http::state::State;
@@ -22,6 +24,34 @@ const MAX_REPLAY: usize = 5_000;
 ///
 /// # Errors
 /// Faults of the query.
+#[utoipa::path(
+    get,
+    path = "/api/telemetry/stream",
+    operation_id = "stream_events",
+    tag = "telemetry",
+    summary = "Live events over SSE",
+    description = include_str!("stream.md"),
+    params(
+        FilterParams,
+        ("replay" = Option<u32>, Query, minimum = 0, maximum = 5000, description = "Begin with so many of the newest events of the choice"),
+        ("since_ts" = Option<String>, Query, format = DateTime, description = "Begin with the events that arrived since then"),
+        ("last_event_id" = inline(Option<IdWord>), Query, description = "Resume after this event, for clients that cannot send the header"),
+        ("lastEventId" = inline(Option<IdWord>), Query, description = "The same under another name"),
+        ("since_id" = inline(Option<IdWord>), Query, description = "The same under another name"),
+        ("named" = Option<bool>, Query, description = "Each block gets an `event:` line with the event's type"),
+        ("heartbeat" = inline(Option<HeartbeatWord>), Query, description = "Whether a heartbeat is a comment (unless given) or an event"),
+        ("Last-Event-ID" = Option<String>, Header, description = "Resume after this event; an EventSource sends it by itself. One that is not known begins with a `stream_gap`", example = "1763452541345-0"),
+    ),
+    responses(
+        (status = 200, description = "Blocks without end", body = String, content_type = "text/event-stream",
+            headers(
+                ("Cache-Control" = String, description = "`no-cache, no-store, no-transform`"),
+                ("X-Accel-Buffering" = String, description = "`no`: a proxy shall not wait for more"),
+            ),
+            example = "retry: 2917\nid: 1763452541345-0\n\nid: 1763452541399-0\ndata: {\"id\":\"1763452541399-0\",\"type\":\"cycle_start\",\"timestamp\":\"2025-11-18T07:55:41.399000Z\",\"payload\":{}}\n\n: heartbeat\nid: 1763452541399-0\n\n"),
+        errors::Query,
+    )
+)]
 pub async fn stream(
     request: HttpRequest,
     state: web::Data<State>,

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use serde::Serialize;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::actors::publisher::Receipt;
 use crate::domain::fault::FieldFault;
@@ -17,10 +17,41 @@ const MAX_FAULTS: usize = 8;
 const FEW: usize = 100;
 
 /// An item that was refused.
-#[derive(Debug, Clone, Serialize)]
-struct Rejected {
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = RejectedItem)]
+pub struct Rejected {
+    /// Its place in the batch, from 0.
     index: usize,
+    /// What is wrong with it.
     errors: Vec<FieldFault>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchSummary, example = json!({
+    "accepted": 2, "duplicates": 0, "rejected": [], "first_id": "1763452541345-0", "last_id": "1763452541345-1"
+}))]
+pub struct Summary<'a> {
+    /// Events that were taken.
+    accepted: usize,
+    /// Events that were there already, by their `event_id`.
+    duplicates: usize,
+    /// Events that were refused.
+    rejected: &'a [Rejected],
+    /// The first id that was given.
+    #[schema(required)]
+    first_id: Option<String>,
+    /// The last id that was given.
+    #[schema(required)]
+    last_id: Option<String>,
+    /// Events that were refused beyond those that are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    rejected_not_listed: Option<usize>,
+    /// Lines that were read of a stream before it was interrupted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    lines_read: Option<usize>,
 }
 
 /// The count of a batch.
@@ -77,21 +108,19 @@ impl Tally {
         Problem::Unacceptable(self.faults())
     }
 
-    /// The counts as JSON.
+    /// The counts; of a stream that was interrupted with the lines that were read.
     #[must_use]
-    pub fn summary(&self) -> Value {
+    pub fn summary(&self, lines_read: Option<usize>) -> Summary<'_> {
         let id = |id: Option<EventId>| id.map(|id| id.to_string());
-        let mut summary = json!({
-            "accepted": self.accepted,
-            "duplicates": self.duplicates,
-            "rejected": self.rejected,
-            "first_id": id(self.first),
-            "last_id": id(self.last),
-        });
-        if let (Some(map), true) = (summary.as_object_mut(), self.not_listed > 0) {
-            map.insert("rejected_not_listed".into(), self.not_listed.into());
+        Summary {
+            accepted: self.accepted,
+            duplicates: self.duplicates,
+            rejected: &self.rejected,
+            first_id: id(self.first),
+            last_id: id(self.last),
+            rejected_not_listed: Some(self.not_listed).filter(|count| *count > 0),
+            lines_read,
         }
-        summary
     }
 
     /// The answer.
@@ -107,6 +136,6 @@ impl Tally {
             return Err(Problem::NoneAccepted(self.faults()));
         }
         let mut response = if self.has_rejected() { HttpResponse::MultiStatus() } else { HttpResponse::Created() };
-        Ok(response.json(self.summary()))
+        Ok(response.json(self.summary(None)))
     }
 }
