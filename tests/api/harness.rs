@@ -296,7 +296,7 @@ impl App {
         // it is degraded for as long as the day's figures are read from the journal
         eventually("the day's figures are known", Duration::from_secs(10), || {
             health = self.get("/health").expect(200);
-            health["components"]["risk"]["rebuilding"] != true
+            ["risk", "ledger"].iter().all(|name| health["components"][*name]["rebuilding"] != true)
         });
         health
     }
