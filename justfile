@@ -12,6 +12,10 @@ test:
 demo:
     cargo run -- demo
 
+# the metrics, alerts and dashboard, by Prometheus's own tool
+metrics:
+    .ci/metrics
+
 # kill -9 under load, 50 times
 crash:
     PLIMSOLL_CRASH_ROUNDS=50 cargo test --test api crash -- --nocapture
@@ -31,3 +35,15 @@ bench:
 # the whole service under load, beside its baselines; `just bench-load --full` takes about 15 minutes
 bench-load *args:
     cargo bench --bench load -- {{args}}
+
+# the OpenAPI document in the repository, from the code
+openapi:
+    PLIMSOLL_UPDATE_GOLDEN=1 cargo test --lib openapi
+
+# the running service against its own document (schemathesis)
+openapi-check:
+    .ci/openapi
+
+# the bundles of the pages /docs and /redoc, in the versions that are pinned there
+docs-assets:
+    assets/docs/refresh
