@@ -126,6 +126,7 @@ fn named(path: &str) -> Result<EngineName, Problem> {
 
 fn admitted(name: EngineName, state: &State) -> Result<EngineName, Problem> {
     if state.engines.is_full_for(&name) {
+        state.engines.engines().ignored.fetch_add(1, Ordering::Relaxed);
         let detail = "there are as many engines as engines.max allows".to_owned();
         return Err(Problem::Unavailable { detail, retry_after: FULL_RETRY });
     }
