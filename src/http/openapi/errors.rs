@@ -1,6 +1,6 @@
 //! The refusals that routes share, so that each is described once. Name them in the `responses` of a route.
 //!
-//! What every route may answer (400, 403 and 500) is added by [`complete`](super::complete) and not named anywhere.
+//! What every route may answer (400, 403 and 500) is added by `complete` and not named anywhere.
 
 use std::collections::BTreeMap;
 

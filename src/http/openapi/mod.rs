@@ -1,6 +1,6 @@
 //! The API described by itself: an OpenAPI 3.1 document, gathered from the attributes of the handlers.
 //!
-//! A route is in the document when its handler has `#[utoipa::path]` and a line in [`Api`]; a test compares the document
+//! A route is in the document when its handler has `#[utoipa::path]` and a line in `Api`; a test compares the document
 //! with the route table. What a handler answers derives its schema; what is written by hand, byte by byte, is described in
 //! [`shapes`], [`metric_shapes`] and [`risk_shapes`].
 

@@ -4,9 +4,9 @@
 //! in the transaction of what it led to, so whoever opens the ledger goes on exactly there. The embedded implementation is
 //! [`sqlite`]; its SQL is such that MySQL takes it too.
 //!
-//! Trades, signals and snapshots are kept row by row, each kind in a file here that writes it and answers from it ([`trades`],
-//! [`signals`], [`equity`]), with aggregates beside them. Of orders, latencies and scripts' health only what was made of them is
-//! kept ([`orders`], [`latencies`], [`scripts`]); `sqlite` hands entries to all six, and writes what they touched at the end of
+//! Trades, signals and snapshots are kept row by row, each kind in a file here that writes it and answers from it (`trades`,
+//! `signals`, `equity`), with aggregates beside them. Of orders, latencies and scripts' health only what was made of them is
+//! kept (`orders`, `latencies`, `scripts`); `sqlite` hands entries to all six, and writes what they touched at the end of
 //! the transaction.
 //!
 //! An entry is there once by the id of its event. That a copy with the same `event_id` is no event of its own is the journal's
