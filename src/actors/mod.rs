@@ -35,6 +35,7 @@ pub mod risk_evaluator;
 pub mod risk_handle;
 pub mod risk_limits;
 pub mod sse_body;
+mod sse_chunk;
 pub mod sse_counters;
 pub mod sse_fanout;
 mod sse_round;

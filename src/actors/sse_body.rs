@@ -1,4 +1,7 @@
 //! One client's response: a stream that reads the ring from the client's cursor, or the journal where the ring is too short.
+//!
+//! What comes from the ring goes to the socket as it is, shared by all who are handed the same. Everything else is yielded,
+//! and so are blocks of the ring while something that was yielded is still on its way.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -11,6 +14,7 @@ use futures_util::Stream;
 
 use super::history::{CatchUp, History};
 use super::journal_reader::ReadError;
+use super::sse_chunk::Chunk;
 use super::sse_fanout::NAME;
 use super::sse_session::{CloseReason, Hub, Session};
 use crate::domain::clock::Clock;
@@ -34,11 +38,19 @@ pub struct SseBody {
     catching_up: Option<CatchingUp>,
 }
 
+/// So many chunks are read before other clients' turn comes.
+const MOST_CHUNKS: usize = 4;
+
+/// Bytes that are yielded at once, at most: actix-http frees a buffer that has grown beyond 128 KiB at each write.
+pub const MOST_YIELDED: usize = 64 << 10;
+
 /// A question to the journal that is under way.
 type CatchingUp = Pin<Box<dyn Future<Output = Result<CatchUp, ReadError>>>>;
 
 enum Next {
-    /// These, and the oldest event in them.
+    /// From the ring.
+    Chunk(Chunk),
+    /// From the journal, and the oldest event in them.
     Bytes(Bytes, Option<EventId>),
     Wait,
     /// Look again: something has changed.
@@ -65,15 +77,15 @@ impl SseBody {
             session.written.set(self.source.hub.ring.written());
             return Next::Wait;
         }
-        let Some((bytes, read)) = self.source.hub.chunk(session, position) else {
+        let Some(chunk) = self.source.hub.chunk(session, position) else {
             // the ring has moved on without this client, or was emptied
             session.in_ring.set(false);
             return Next::Again;
         };
-        session.position.set(read.position);
-        session.cursor.set(read.cursor);
-        session.written.set(read.written);
-        if bytes.is_empty() { Next::Again } else { Next::Bytes(bytes, read.oldest) }
+        session.position.set(chunk.read.position);
+        session.cursor.set(chunk.read.cursor);
+        session.written.set(chunk.read.written);
+        Next::Chunk(chunk)
     }
 
     /// Takes the client into the ring, if the ring has all that it lacks.
@@ -87,7 +99,7 @@ impl SseBody {
     fn catch_up(&mut self, session: &Session) {
         let (history, cursor) = (self.source.history.clone(), session.cursor.get());
         let (filter, named) = (session.wish.filter.clone(), session.wish.named);
-        let max_bytes = self.source.hub.limits.chunk_bytes;
+        let max_bytes = self.source.hub.limits.chunk_bytes.min(MOST_YIELDED);
         self.catching_up = Some(Box::pin(async move { history.catch_up(cursor, filter, named, max_bytes).await }));
     }
 
@@ -124,7 +136,71 @@ impl SseBody {
             sse::heartbeat(cursor)
         })
     }
+
+    fn poll_blocks(&mut self, cx: &mut Context<'_>) -> Poll<Option<<Self as Stream>::Item>> {
+        let Some(session) = self.session.clone() else { return Poll::Ready(self.first.take().map(Ok)) };
+        match session.connection.flush(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return FAILED,
+            Poll::Pending => return Poll::Pending,
+        }
+        session.polled();
+        if let Some(first) = self.first.take() {
+            return self.hand(&session, first);
+        }
+        let mut chunks = 0;
+        loop {
+            if session.closing.get().is_some() {
+                // one last word, then the end
+                self.source.hub.close(&session);
+                self.session = None;
+                self.catching_up = None;
+                return self.hand(&session, Bytes::from(sse::farewell(self.source.hub.retry())));
+            }
+            if chunks == MOST_CHUNKS {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match self.next(&session, cx) {
+                Next::Again => {}
+                Next::Chunk(chunk) => {
+                    chunks += 1;
+                    let Some(framed) = chunk.framed() else { continue };
+                    self.source.hub.delivered(&session, chunk.read.oldest, self.source.clock.now());
+                    match session.connection.send(framed, cx) {
+                        None => return self.hand(&session, chunk.blocks()),
+                        Some(Poll::Ready(Err(_))) => return FAILED,
+                        Some(sent) => {
+                            session.handed(&self.source.hub);
+                            if sent.is_pending() {
+                                return Poll::Pending;
+                            }
+                        }
+                    }
+                }
+                Next::Bytes(bytes, oldest) => {
+                    self.source.hub.delivered(&session, oldest, self.source.clock.now());
+                    return self.hand(&session, bytes);
+                }
+                Next::Wait if session.heartbeat_due.get() => return self.hand(&session, self.heartbeat(&session)),
+                Next::Wait => {
+                    session.waker.set(Some(cx.waker().clone()));
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Yields `bytes`.
+    fn hand(&self, session: &Session, bytes: Bytes) -> Poll<Option<<Self as Stream>::Item>> {
+        session.handed(&self.source.hub);
+        session.connection.buffered();
+        Poll::Ready(Some(Ok(bytes)))
+    }
 }
+
+/// The socket has failed: whoever writes the end of the response meets the same failure.
+const FAILED: Poll<Option<<SseBody as Stream>::Item>> = Poll::Ready(None);
 
 impl Stream for SseBody {
     type Item = Result<Bytes, Infallible>;
@@ -134,44 +210,6 @@ impl Stream for SseBody {
         let panics = this.source.hub.panics.clone();
         // a client whose stream panics loses its connection, and resumes by id
         panics.guard(NAME, || this.poll_blocks(cx)).unwrap_or(Poll::Ready(None))
-    }
-}
-
-impl SseBody {
-    fn poll_blocks(&mut self, cx: &mut Context<'_>) -> Poll<Option<<Self as Stream>::Item>> {
-        let this = self;
-        let session = this.session.clone();
-        if let Some(session) = &session {
-            session.polled();
-        }
-        if let Some(first) = this.first.take() {
-            return Poll::Ready(Some(Ok(first)));
-        }
-        let Some(session) = session else { return Poll::Ready(None) };
-        loop {
-            if session.closing.get().is_some() {
-                // one last word, then the end
-                this.source.hub.close(&session);
-                this.session = None;
-                this.catching_up = None;
-                return Poll::Ready(Some(Ok(Bytes::from(sse::farewell(this.source.hub.retry())))));
-            }
-            let bytes = match this.next(&session, cx) {
-                Next::Again => continue,
-                Next::Bytes(bytes, oldest) => {
-                    this.source.hub.delivered(&session, oldest, this.source.clock.now());
-                    bytes
-                }
-                Next::Wait if session.heartbeat_due.get() => this.heartbeat(&session),
-                Next::Wait => {
-                    session.waker.set(Some(cx.waker().clone()));
-                    return Poll::Pending;
-                }
-            };
-            session.heartbeat_due.set(false);
-            session.sent_at.set(this.source.hub.now.get());
-            return Poll::Ready(Some(Ok(bytes)));
-        }
     }
 }
 

@@ -128,6 +128,7 @@ impl FanoutHandle {
         let Subscription { wish, heartbeat_event, start } = subscription;
         let Source { hub, clock, .. } = self.0.as_ref();
         let Ok(cursor) = self.cursor(&wish, &start).await else {
+            connection.released();
             return self.body(None, sse::farewell(hub.retry()));
         };
         let newest = hub.ring.newest();
@@ -137,7 +138,8 @@ impl FanoutHandle {
             _ => None,
         };
         let from = cursor.min(newest);
-        let Some(session) = hub.open(wish, heartbeat_event, from, connection) else {
+        let Some(session) = hub.open(wish, heartbeat_event, from, Rc::clone(&connection)) else {
+            connection.released();
             return self.body(None, sse::farewell(hub.retry()));
         };
         let mut first = sse::head(hub.retry(), from);

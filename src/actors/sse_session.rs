@@ -5,16 +5,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::sse_chunk::Chunk;
 pub use super::sse_counters::SseCounters;
 use super::sse_round::Round;
 use super::supervision::Panics;
@@ -22,7 +24,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::filter::Filter;
 use crate::domain::histogram::Recorder;
 use crate::domain::id::EventId;
-use crate::domain::ring::{Read, Ring};
+use crate::domain::ring::Ring;
 
 /// Why a stream was ended by us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +39,19 @@ pub enum CloseReason {
     Journal,
 }
 
-/// A client's connection, as its judge needs it.
+/// A client's connection, as its judge needs it, and the way past the buffers of its response.
 pub trait Connection {
+    /// Sends one framed chunk, if all that the stream has yielded has left; `None` if it has not, or if the response has no
+    /// chunks. The stream has to yield something first. What is pending is to be [flushed](Self::flush) before anything else.
+    fn send(&self, _chunk: &Bytes, _: &mut Context<'_>) -> Option<Poll<io::Result<()>>> {
+        None
+    }
+    /// Goes on with a chunk that was sent in part.
+    fn flush(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    /// The stream yields something.
+    fn buffered(&self) {}
     /// Ends it at once, whatever its socket does.
     fn cut(&self);
     /// Bytes that its socket has ever taken.
@@ -84,7 +97,7 @@ pub struct Session {
     waiting: Cell<Option<(Instant, u64)>>,
     behind_since: Cell<Option<Instant>>,
     closing_since: Cell<Option<Instant>>,
-    connection: Rc<dyn Connection>,
+    pub(super) connection: Rc<dyn Connection>,
 }
 
 /// Limits of the streams.
@@ -96,7 +109,7 @@ pub struct Limits {
     pub retry: (Duration, Duration),
     /// Most clients over all workers.
     pub max_clients: usize,
-    /// Bytes that a client is handed at once.
+    /// Bytes of one chunk.
     pub chunk_bytes: usize,
     /// A client that takes nothing for so long is cut.
     pub stall_timeout: Duration,
@@ -106,13 +119,6 @@ pub struct Limits {
     pub max_lag_age: Duration,
     /// Time for a closed client to go.
     pub close_grace: Duration,
-}
-
-/// Bytes that every session with the same wish at the same position is handed.
-#[derive(Debug, Clone)]
-struct Chunk {
-    bytes: Bytes,
-    read: Read,
 }
 
 /// Chunks are forgotten when they take more than this.
@@ -255,24 +261,22 @@ impl Hub {
     }
 
     /// The bytes from `position` up to the newest head, shared by all who ask for the same; `None` if the ring lacks them.
-    pub(super) fn chunk(&self, session: &Session, position: u64) -> Option<(Bytes, Read)> {
-        let (wish, key) = (&session.wish, (session.wish_key, position));
+    pub(super) fn chunk(&self, session: &Session, position: u64) -> Option<Chunk> {
+        let key = (session.wish_key, position);
         let mut chunks = self.chunks.borrow_mut();
         if let Some(chunk) = chunks.get(&key)
             && (chunk.read.cut_off || chunk.read.position == self.ring.head())
         {
-            return Some((chunk.bytes.clone(), chunk.read));
+            return Some(chunk.clone());
         }
-        let mut bytes = Vec::new();
-        let read = self.ring.read(position, &wish.filter, wish.named, self.limits.chunk_bytes, &mut bytes)?;
-        let chunk = Chunk { bytes: Bytes::from(bytes), read };
-        if self.chunk_bytes.get() + chunk.bytes.len() > MAX_CHUNK_CACHE {
+        let chunk = Chunk::read(&self.ring, position, &session.wish, self.limits.chunk_bytes)?;
+        if self.chunk_bytes.get() + chunk.size() > MAX_CHUNK_CACHE {
             chunks.clear();
             self.chunk_bytes.set(0);
         }
-        let replaced = chunks.insert(key, chunk.clone()).map_or(0, |old| old.bytes.len());
-        self.chunk_bytes.set((self.chunk_bytes.get() + chunk.bytes.len()).saturating_sub(replaced));
-        Some((chunk.bytes, chunk.read))
+        let replaced = chunks.insert(key, chunk.clone()).map_or(0, |old| old.size());
+        self.chunk_bytes.set((self.chunk_bytes.get() + chunk.size()).saturating_sub(replaced));
+        Some(chunk)
     }
 
     /// A chunk whose oldest event is `oldest` is handed to a client `now`. What a client had missed before it was live is
@@ -386,5 +390,11 @@ impl Session {
     /// Its socket takes bytes: it was polled.
     pub(super) fn polled(&self) {
         self.waiting.set(None);
+    }
+
+    /// It was handed bytes.
+    pub(super) fn handed(&self, hub: &Hub) {
+        self.heartbeat_due.set(false);
+        self.sent_at.set(hub.now.get());
     }
 }

@@ -156,7 +156,7 @@ impl Sse {
             heartbeat: r.duration("sse.heartbeat", Duration::from_secs(15)),
             retry: (retry_min, retry_max),
             max_clients: r.count("sse.max_clients", 50_000, 1..=10_000_000),
-            chunk_bytes: r.size("sse.chunk_bytes", 64 << 10, 1 << 10),
+            chunk_bytes: r.size("sse.chunk_bytes", 128 << 10, 1 << 10),
             send_buffer: r.size("sse.send_buffer", 64 << 10, 4 << 10),
             stall_timeout: r.duration("sse.stall_timeout", Duration::from_secs(30)),
             max_lag_bytes: r.size("sse.max_lag_bytes", 64 << 20, 1 << 10) as u64,

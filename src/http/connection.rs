@@ -1,6 +1,11 @@
-//! A client's socket that somebody else than its own response can end.
+//! A client's socket that somebody else than its own response can end, and that a stream may write past its response.
 //!
 //! A response body is only polled while its socket takes bytes, so a stalled client can be ended by the socket alone.
+//!
+//! actix-http copies what a body yields into a buffer of the connection. A stream to thousands of clients spares that: while
+//! this buffer is known to be empty it sends shared chunks itself. That is known when actix has written all that it offered,
+//! since it offers all that it has, and the stream has yielded nothing since. The head of the response is in the buffer
+//! before the stream is asked for the first time, so a stream yields something first; that leaves behind its head.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -14,6 +19,7 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::rt::net::TcpStream;
+use bytes::{Buf as _, Bytes};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
@@ -63,6 +69,14 @@ impl Future for Closing {
 /// What the holder of a connection may do to it, from the same thread.
 #[derive(Default)]
 pub struct Control {
+    /// None once it has ended, and in a test without sockets.
+    stream: RefCell<Option<TcpStream>>,
+    /// Whether its response is sent in chunks, which others may send then.
+    is_chunked: Cell<bool>,
+    /// Whether actix has written all since the stream last yielded; of a meaning only once it has.
+    is_clear: Cell<bool>,
+    /// What is left of a chunk that was sent in part.
+    rest: RefCell<Bytes>,
     cut: Cell<bool>,
     waker: Cell<Option<Waker>>,
     limits: Cell<Option<StreamLimits>>,
@@ -100,6 +114,38 @@ impl Connection for Control {
 
     fn released(&self) {
         self.streaming.set(false);
+        self.is_chunked.set(false);
+    }
+
+    fn send(&self, chunk: &Bytes, cx: &mut Context<'_>) -> Option<Poll<io::Result<()>>> {
+        if !self.is_chunked.get() || !self.is_clear.get() {
+            return None;
+        }
+        self.rest.replace(chunk.clone());
+        Some(self.flush(cx))
+    }
+
+    fn flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut rest = self.rest.borrow_mut();
+        while !rest.is_empty() {
+            self.check()?;
+            let poll = self.io(|stream| stream.poll_write(cx, &rest));
+            match self.wait(cx, poll)? {
+                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(taken) => {
+                    self.taken.set(self.taken.get() + taken as u64);
+                    rest.advance(taken);
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        // not even its allocation is kept
+        *rest = Bytes::new();
+        Poll::Ready(Ok(()))
+    }
+
+    fn buffered(&self) {
+        self.is_clear.set(false);
     }
 }
 
@@ -122,6 +168,43 @@ impl Control {
         self.streaming.set(true);
         self.limits.set(Some(limits));
     }
+
+    /// Whether the response to the request under way is one of chunks, which its stream may send itself.
+    pub fn allow_chunks(&self, is_chunked: bool) {
+        self.is_chunked.set(is_chunked);
+        self.is_clear.set(false);
+    }
+
+    fn io<T>(&self, work: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match self.stream.borrow_mut().as_mut() {
+            Some(stream) => work(Pin::new(stream)),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    /// Fails once the connection was cut.
+    fn check(&self) -> io::Result<()> {
+        if self.cut.get() { Err(self.abort()) } else { Ok(()) }
+    }
+
+    fn abort(&self) -> io::Error {
+        if let Some(stream) = self.stream.borrow().as_ref() {
+            // no lingering: the kernel gives its buffers back at once
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+        io::ErrorKind::ConnectionAborted.into()
+    }
+
+    fn wait<T>(&self, cx: &Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if matches!(&poll, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut) {
+            self.timed_out.set(true);
+        }
+        if poll.is_pending() {
+            let known = self.waker.take().filter(|known| known.will_wake(cx.waker()));
+            self.waker.set(Some(known.unwrap_or_else(|| cx.waker().clone())));
+        }
+        poll
+    }
 }
 
 /// A client that takes less of its answer within the write timeout is cut.
@@ -129,7 +212,6 @@ const LEAST_PROGRESS: u64 = 32 << 10;
 
 /// A TCP connection with its [`Control`].
 pub struct Socket {
-    stream: TcpStream,
     control: Rc<Control>,
     /// Where it is found, and by what.
     connections: Rc<Connections>,
@@ -146,28 +228,21 @@ impl Socket {
     pub fn new(stream: TcpStream, write_timeout: Duration, connections: Rc<Connections>) -> Self {
         // a small answer or block leaves at once; if the kernel refuses, it leaves a little later
         let _ = stream.set_nodelay(true);
-        let (control, peer) = (Rc::<Control>::default(), stream.peer_addr().ok());
-        if let Some(peer) = peer {
-            connections.open.borrow_mut().insert(peer, Rc::clone(&control));
+        let peer = stream.peer_addr().ok();
+        let control = Rc::new(Control { stream: RefCell::new(Some(stream)), ..Control::default() });
+        // one that has the same peer is gone, or was made to another address of ours: requests must not find the wrong one
+        if let Some(peer) = peer
+            && let Some(older) = connections.open.borrow_mut().insert(peer, Rc::clone(&control))
+        {
+            older.cut();
         }
-        Self { stream, control, connections, peer, write_timeout, blocked: None }
+        Self { control, connections, peer, write_timeout, blocked: None }
     }
 
     /// The address of its client; none when that is gone already.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
-    }
-
-    /// Fails once the connection was cut.
-    fn check(&self) -> io::Result<()> {
-        if self.control.cut.get() { Err(self.abort()) } else { Ok(()) }
-    }
-
-    fn abort(&self) -> io::Error {
-        // no lingering: the kernel gives its buffers back at once
-        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
-        io::ErrorKind::ConnectionAborted.into()
     }
 
     /// Notes what a write of `wanted` bytes did; fails when its client takes too little for too long.
@@ -177,6 +252,7 @@ impl Socket {
                 self.control.taken.set(self.control.taken.get() + *taken as u64);
                 if *taken == wanted {
                     self.blocked = None;
+                    self.control.is_clear.set(true);
                 }
             }
             Poll::Pending if !self.control.streaming.get() => {
@@ -185,7 +261,7 @@ impl Socket {
                 let (timer, then) = self.blocked.get_or_insert_with(|| (Box::pin(sleep(limit)), taken));
                 if timer.as_mut().poll(cx).is_ready() {
                     if taken - *then < LEAST_PROGRESS {
-                        return Err(self.abort());
+                        return Err(self.control.abort());
                     }
                     self.blocked = None;
                     cx.waker().wake_by_ref();
@@ -196,21 +272,10 @@ impl Socket {
         Ok(())
     }
 
-    fn wait<T>(&self, cx: &Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if matches!(&poll, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut) {
-            self.control.timed_out.set(true);
-        }
-        if poll.is_pending() {
-            let known = self.control.waker.take().filter(|known| known.will_wake(cx.waker()));
-            self.control.waker.set(Some(known.unwrap_or_else(|| cx.waker().clone())));
-        }
-        poll
-    }
-
     fn apply_limits(&mut self) {
-        if let Some(limits) = self.control.limits.take() {
+        if let (Some(limits), Some(stream)) = (self.control.limits.take(), self.control.stream.borrow().as_ref()) {
             self.blocked = None;
-            let socket = SockRef::from(&self.stream);
+            let socket = SockRef::from(stream);
             // without these the connection only costs more, until its timeouts find it
             let _ = socket.set_send_buffer_size(limits.send_buffer);
             #[cfg(target_os = "linux")]
@@ -221,6 +286,8 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        // whoever still holds the control holds no socket open
+        self.control.stream.take();
         let mut open = self.connections.open.borrow_mut();
         // a client may have come back from the same port before its old connection is noticed to be gone
         if let Some(peer) = self.peer
@@ -234,32 +301,36 @@ impl Drop for Socket {
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.check()?;
+        let control = &this.control;
+        control.check()?;
         let before = buf.filled().len();
-        let poll = Pin::new(&mut this.stream).poll_read(cx, buf);
-        if let Some(allowance) = this.control.allowance.get() {
-            let left = allowance.checked_sub(buf.filled().len() - before).ok_or_else(|| this.abort())?;
-            this.control.allowance.set(Some(left));
+        let poll = control.io(|stream| stream.poll_read(cx, buf));
+        if let Some(allowance) = control.allowance.get() {
+            let left = allowance.checked_sub(buf.filled().len() - before).ok_or_else(|| control.abort())?;
+            control.allowance.set(Some(left));
         }
-        this.wait(cx, poll)
+        control.wait(cx, poll)
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.check()?;
+        this.control.check()?;
         this.apply_limits();
-        let poll = Pin::new(&mut this.stream).poll_write(cx, buf);
+        let poll = this.control.io(|stream| stream.poll_write(cx, buf));
         this.judge(cx, buf.len(), &poll)?;
-        this.wait(cx, poll)
+        this.control.wait(cx, poll)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        self.control.io(|stream| stream.poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        self.control.io(|stream| stream.poll_shutdown(cx))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,8 @@ fn an_idle_client_costs_at_most_12_kib() {
     let each = (app.memory() - before) as f64 / clients as f64;
     println!("{clients} idle clients cost {each:.1} KiB each");
     assert!(each <= 12.0, "{each:.1} KiB for each of {clients} idle clients");
-    assert_eq!(app.sockets(), clients as u64 + 50);
+    // the last question's own connection may still be closing
+    eventually("nothing but clients", PATIENCE, || app.sockets() == clients as u64 + 50);
     let id = app.publish(&tick(0));
     warm.iter_mut().for_each(|stream| assert_eq!(stream.event().id(), id));
     drop(streams);

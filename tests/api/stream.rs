@@ -133,6 +133,19 @@ fn an_event_larger_than_a_chunk_arrives_whole() {
 }
 
 #[test]
+fn an_answer_is_framed_as_its_head_says_whatever_upgrade_was_asked_for() {
+    let app = spawn_app(&[("sse.heartbeat", "200ms")]);
+    let websocket = ("Upgrade", "websocket");
+    for headers in [&[websocket][..], &[websocket, ("Connection", "upgrade")], &[websocket, ("Connection", "close, upgrade")]] {
+        let mut stream = app.stream_with("", headers);
+        for n in 0..3 {
+            let id = app.publish(&tick(n));
+            assert_eq!(stream.event().id(), id, "{headers:?}");
+        }
+    }
+}
+
+#[test]
 fn each_filter_lets_through_what_a_naive_filter_does() {
     let app = spawn_app(&[("sse.heartbeat", "200ms")]);
     let mut rng = fastrand::Rng::with_seed(23);

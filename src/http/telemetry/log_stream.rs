@@ -22,6 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::actors::sse_body::MOST_YIELDED;
 use crate::actors::sse_session::Connection as _;
 use crate::config::Sse;
 use crate::domain::log::filter::LogFilter;
@@ -59,6 +60,7 @@ pub async fn open(
             actix_web::rt::spawn(serve(client, state.clone(), follower, head, permit));
         }
         _ => {
+            control.released();
             // the channel has room for it
             let _ = blocks.try_send(Bytes::from(sse::farewell(retry)));
         }
@@ -112,7 +114,7 @@ impl Client {
         let (mut bytes, patience) = (Vec::new(), self.limits.stall_timeout);
         for news in &step.news {
             write_block(&mut bytes, news);
-            if bytes.len() >= self.limits.chunk_bytes {
+            if bytes.len() >= self.limits.chunk_bytes.min(MOST_YIELDED) {
                 self.send(Bytes::from(std::mem::take(&mut bytes)), patience).await?;
             }
         }
@@ -161,6 +163,7 @@ async fn serve(mut client: Client, state: web::Data<State>, follower: LogFollowe
         let grace = client.limits.close_grace;
         let _ = client.send(farewell, grace).await;
     }
+    client.control.released();
 }
 
 /// Reads and sends; ends well when the log cannot be read any more.

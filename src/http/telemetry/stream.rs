@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use actix_web::http::{ConnectionType, Version, header};
+use actix_web::http::{ConnectionType, Method, Version, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::Stream;
@@ -61,8 +61,16 @@ pub async fn stream(
     let control = Connections::of(&request).unwrap_or_default();
     let sse = &state.config.sse;
     control.limit(StreamLimits { send_buffer: sse.send_buffer, user_timeout: sse.stall_timeout });
+    control.allow_chunks(request.method() == Method::GET && is_chunked(&request));
     let body = fanout.open(subscription, control).await;
     Ok(endless(&request, body))
+}
+
+/// Whether the answer to `request` can be sent in chunks; else its end is the end of the connection. actix sends none to whom
+/// asks for an upgrade, by either header.
+fn is_chunked(request: &HttpRequest) -> bool {
+    let wants_upgrade = request.head().upgrade() || request.headers().contains_key(header::UPGRADE);
+    request.version() >= Version::HTTP_11 && !wants_upgrade
 }
 
 /// The answer to `request` that streams the blocks of `body`.
@@ -72,8 +80,7 @@ pub(super) fn endless(request: &HttpRequest, body: impl Stream<Item = Result<Byt
         .insert_header((header::CACHE_CONTROL, "no-cache, no-store, no-transform"))
         .insert_header(("X-Accel-Buffering", "no"))
         .streaming(body);
-    if request.version() < Version::HTTP_11 || request.head().upgrade() {
-        // no chunks are written for it: the end of the stream is the end of the connection
+    if !is_chunked(request) {
         response.head_mut().no_chunking(true);
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
