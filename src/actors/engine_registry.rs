@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use super::engine_fold::{Change, EngineFold};
 use super::engine_record::{RecordWriter, recall};
 use super::engine_watcher::{EngineWatcher, Rest, Watch, draft};
-use super::follower::{Follower, Follows, follow};
+use super::follower::{Follower, Follows, barrier, follow};
 use super::history::History;
 use super::publisher::{Published, Receipt};
 use super::wake::RingMoved;
@@ -62,8 +62,6 @@ pub struct EngineRegistry {
     announcing: HashMap<EngineName, Option<EventId>>,
     /// Engines that are silent unless an event up to this one, which is yet to be taken, says otherwise.
     doubted: HashMap<EngineName, EventId>,
-    /// Who waits until an event is taken.
-    waiting: Vec<(EventId, oneshot::Sender<()>)>,
     /// The newest event of the time before this start.
     until: EventId,
     patience: Patience,
@@ -109,7 +107,7 @@ impl EngineRegistry {
         let cursor = EventId::first_at(since).before().min(until);
         let watchers_thread = watchers.clone();
         Self::start_in_arbiter(arbiter, move |_| Self {
-            follower: Follower::new(history, cursor),
+            follower: Follower::unhurried(history, cursor),
             files: RecordWriter::new(settings.folder.clone()),
             fold: EngineFold::new(Arc::clone(&watch.engines), settings.max, settings.kinds.clone()),
             patience: Patience::new(now, watch.limits.stale_after),
@@ -119,7 +117,6 @@ impl EngineRegistry {
             watchers: HashMap::new(),
             announcing: HashMap::new(),
             doubted: HashMap::new(),
-            waiting: Vec::new(),
             until,
         })
     }
@@ -285,16 +282,12 @@ impl EngineRegistry {
         } else if cursor >= self.until {
             self.rebuilt(ctx);
         } else {
-            // nobody is told of records that are not complete
+            // nobody is judged by records that are not complete
             return;
         }
         let certain: Vec<_> = self.doubted.extract_if(|_, id| *id <= cursor).map(|(name, _)| name).collect();
         for name in certain {
             self.judge(&name, ctx);
-        }
-        for (_, waiter) in self.waiting.extract_if(.., |(id, _)| *id <= cursor) {
-            // a reader that is gone needs no answer
-            let _ = waiter.send(());
         }
     }
 }
@@ -345,15 +338,10 @@ impl Handler<WriteFiles> for EngineRegistry {
 impl Handler<Sync> for EngineRegistry {
     type Result = MessageResult<Sync>;
 
-    fn handle(&mut self, _: Sync, _: &mut Self::Context) -> Self::Result {
-        let (done, taken) = oneshot::channel();
-        let newest = self.follower.newest();
-        if self.follower.cursor() >= newest && self.watch.engines.is_rebuilt.load(Ordering::Acquire) {
-            let _ = done.send(());
-        } else {
-            self.waiting.push((newest, done));
-        }
-        MessageResult(taken)
+    fn handle(&mut self, _: Sync, ctx: &mut Self::Context) -> Self::Result {
+        let panics = self.watch.panics.clone();
+        // who asks a question that is a bug's undoing hears at once that nobody will answer
+        MessageResult(panics.guard(NAME, || barrier(self, ctx)).unwrap_or_else(|_| oneshot::channel().1))
     }
 }
 

@@ -1,13 +1,15 @@
 //! Following the bus: a cursor over the committed events, for actors that fold them into state.
 //!
 //! The events come from the ring, and from the journal where the ring is too short. An actor takes a bounded number of them
-//! in a turn and then sends itself word to go on, so that its other messages come in between.
+//! in a turn and then sends itself word to go on, so that its other messages come in between. One that is in no hurry rests
+//! after it has taken all there is: to wake a thread for each of thousands of commits a second costs more than its work.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::fut::wrap_future;
 use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler};
+use tokio::sync::oneshot;
 
 use super::history::History;
 use super::wake::{Bell, RingMoved, Subscriber};
@@ -18,6 +20,8 @@ use crate::domain::id::EventId;
 const TURN: usize = 256;
 /// How long to wait when the journal did not answer.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long one rests that is in no hurry: much shorter than the ring is, even at full speed.
+const REST: Duration = Duration::from_millis(2);
 
 /// Where an actor is in the order of all events.
 #[derive(Debug)]
@@ -27,9 +31,15 @@ pub struct Follower {
     bell: Bell,
     /// Whether the journal is being asked.
     is_reading: bool,
+    is_hurried: bool,
+    /// Whether the bell is hushed until a timer ends that.
+    is_resting: bool,
+    /// Who waits until an event is taken.
+    waiting: Vec<(EventId, oneshot::Sender<()>)>,
 }
 
-/// An actor that follows the bus. It calls [`follow`] on each [`RingMoved`], and once when it has subscribed.
+/// An actor that follows the bus. It calls [`follow`] on each [`RingMoved`], and once when it has subscribed; for whoever
+/// asks for what is committed, [`barrier`].
 pub trait Follows: Actor<Context = Context<Self>> + Handler<RingMoved> {
     /// Its place.
     fn follower(&mut self) -> &mut Follower;
@@ -42,10 +52,18 @@ pub trait Follows: Actor<Context = Context<Self>> + Handler<RingMoved> {
 }
 
 impl Follower {
-    /// Follows what comes after `cursor`.
+    /// Follows what comes after `cursor`, as soon as it comes.
     #[must_use]
     pub fn new(history: History, cursor: EventId) -> Self {
-        Self { history, cursor, bell: Bell::default(), is_reading: false }
+        let bell = Bell::default();
+        Self { history, cursor, bell, is_reading: false, is_hurried: true, is_resting: false, waiting: Vec::new() }
+    }
+
+    /// Follows what comes after `cursor`, some milliseconds late while much comes; at once where somebody waits at a
+    /// [barrier].
+    #[must_use]
+    pub fn unhurried(history: History, cursor: EventId) -> Self {
+        Self { is_hurried: false, ..Self::new(history, cursor) }
     }
 
     /// What the bus is to be given, so that it rings.
@@ -80,6 +98,22 @@ impl Follower {
     pub fn newest(&self) -> EventId {
         self.history.ring().newest()
     }
+
+    fn wait(&mut self) -> oneshot::Receiver<()> {
+        let (done, taken) = oneshot::channel();
+        // who has given up waits no longer
+        self.waiting.retain(|(_, waiter)| !waiter.is_closed());
+        self.waiting.push((self.newest(), done));
+        taken
+    }
+
+    fn tell_waiting(&mut self) {
+        let cursor = self.cursor;
+        for (_, waiter) in self.waiting.extract_if(.., |(id, _)| *id <= cursor) {
+            // who has given up needs no answer
+            let _ = waiter.send(());
+        }
+    }
 }
 
 /// Lets `actor` take what is new: one turn of it now, the rest by and by.
@@ -88,18 +122,40 @@ pub fn follow<A: Follows>(actor: &mut A, ctx: &mut Context<A>) {
     if follower.is_reading {
         return;
     }
-    follower.bell.heard();
+    if !follower.is_resting {
+        follower.bell.heard();
+    }
     let Some(events) = follower.history.recent(follower.cursor, TURN) else {
         return read(actor, ctx);
     };
-    let Some(last) = events.last().map(|event| event.id()) else { return };
+    let Some(last) = events.last().map(|event| event.id()) else { return follower.tell_waiting() };
     follower.cursor = last;
     let is_full = events.len() == TURN;
     if is_full {
         // through the mailbox, behind what is in it
         ctx.address().do_send(RingMoved);
+    } else if !follower.is_hurried && !follower.is_resting {
+        rest(follower, ctx);
     }
     actor.take(events, ctx);
+    actor.follower().tell_waiting();
+}
+
+/// Lets `actor` take what is new; the answer is told when everything that is committed now was taken.
+pub fn barrier<A: Follows>(actor: &mut A, ctx: &mut Context<A>) -> oneshot::Receiver<()> {
+    let taken = actor.follower().wait();
+    follow(actor, ctx);
+    taken
+}
+
+fn rest<A: Follows>(follower: &mut Follower, ctx: &mut Context<A>) {
+    follower.is_resting = true;
+    // a message that was sent before is taken without an ear for the bell
+    follower.bell.hush();
+    ctx.run_later(REST, |actor, ctx| {
+        actor.follower().is_resting = false;
+        ctx.address().do_send(RingMoved);
+    });
 }
 
 fn read<A: Follows>(actor: &mut A, ctx: &mut Context<A>) {
@@ -116,6 +172,7 @@ fn read<A: Follows>(actor: &mut A, ctx: &mut Context<A>) {
                 ctx.address().do_send(RingMoved);
                 actor.read_behind(cursor);
                 actor.take(events, ctx);
+                actor.follower().tell_waiting();
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot follow the events from the journal; trying again");

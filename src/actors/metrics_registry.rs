@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::admission::Admission;
-use super::follower::{Follower, Follows, follow};
+use super::follower::{Follower, Follows, barrier, follow};
 use super::history::History;
 use super::publisher::EventBusHandle;
 use super::supervision::Panics;
@@ -90,8 +90,6 @@ pub struct MetricsRegistry {
     panics: Panics,
     /// The newest event of the time before this start.
     until: EventId,
-    /// Who waits until an event is heard.
-    waiting: Vec<(EventId, oneshot::Sender<()>)>,
 }
 
 /// Make these changes, all or, when one is wrong, none.
@@ -137,13 +135,8 @@ impl MetricsRegistry {
         }
     }
 
-    fn answer_waiting(&mut self) {
-        let cursor = self.follower.cursor();
-        for (_, waiter) in self.waiting.extract_if(.., |(id, waiter)| *id <= cursor || waiter.is_closed()) {
-            // a reader that is gone needs no answer
-            let _ = waiter.send(());
-        }
-        if cursor >= self.until {
+    fn note_rebuilt(&self) {
+        if self.follower.cursor() >= self.until {
             self.counters.is_rebuilt.store(true, Ordering::Release);
         }
     }
@@ -160,7 +153,7 @@ impl Follows for MetricsRegistry {
             // what a panic leaves out is counted there
             let _ = panics.guard(NAME, || self.hear(event));
         }
-        self.answer_waiting();
+        self.note_rebuilt();
     }
 }
 
@@ -170,7 +163,7 @@ impl Actor for MetricsRegistry {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.bus.subscribe(self.follower.subscriber(&ctx.address()));
         ctx.address().do_send(RingMoved);
-        self.answer_waiting();
+        self.note_rebuilt();
     }
 }
 
@@ -181,7 +174,7 @@ impl Handler<RingMoved> for MetricsRegistry {
         let panics = self.panics.clone();
         let _ = panics.guard(NAME, || follow(self, ctx));
         // a journal that was cut meanwhile may have nothing to take
-        self.answer_waiting();
+        self.note_rebuilt();
     }
 }
 
@@ -200,17 +193,10 @@ impl Handler<Post> for MetricsRegistry {
 impl Handler<Sync> for MetricsRegistry {
     type Result = MessageResult<Sync>;
 
-    fn handle(&mut self, Sync(_permit): Sync, _: &mut Self::Context) -> Self::Result {
-        let (done, heard) = oneshot::channel();
-        let newest = self.follower.newest();
-        if self.follower.cursor() >= newest {
-            let _ = done.send(());
-        } else {
-            // who has given up waits no longer
-            self.waiting.retain(|(_, waiter)| !waiter.is_closed());
-            self.waiting.push((newest, done));
-        }
-        MessageResult(heard)
+    fn handle(&mut self, Sync(_permit): Sync, ctx: &mut Self::Context) -> Self::Result {
+        let panics = self.panics.clone();
+        // who asks a question that is a bug's undoing hears at once that nobody will answer
+        MessageResult(panics.guard(NAME, || barrier(self, ctx)).unwrap_or_else(|_| oneshot::channel().1))
     }
 }
 
@@ -234,14 +220,13 @@ impl MetricsRegistryHandle {
         let until = history.ring().newest();
         let actor = MetricsRegistry {
             // ids go on behind the newest one even when the clock was set back
-            follower: Follower::new(history, cursor.min(until)),
+            follower: Follower::unhurried(history, cursor.min(until)),
             heard: Heard::new(session),
             registry: Arc::clone(&registry),
             bus,
             counters: Arc::clone(&counters),
             panics,
             until,
-            waiting: Vec::new(),
         };
         let actor = MetricsRegistry::start_in_arbiter(arbiter, |_| actor);
         Self { actor, registry, queue, readers: Admission::new(MAX_WAITING, Duration::ZERO), counters }

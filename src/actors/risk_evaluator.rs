@@ -18,7 +18,7 @@ use rust_decimal::Decimal;
 use tokio::sync::oneshot;
 
 use super::day_file_queue::DayFileQueue;
-use super::follower::{Follower, Follows, follow};
+use super::follower::{Follower, Follows, barrier, follow};
 use super::history::History;
 use super::kill_switch::Trip;
 use super::publisher::{EventBusHandle, PublishError, Published};
@@ -79,8 +79,6 @@ pub struct RiskEvaluator {
     findings: VecDeque<Announcement>,
     is_publishing: bool,
     files: DayFileQueue,
-    /// Who waits until an event is taken.
-    waiting: Vec<(EventId, oneshot::Sender<()>)>,
 }
 
 /// Look at the clock.
@@ -116,7 +114,6 @@ impl RiskEvaluator {
             findings: VecDeque::new(),
             is_publishing: false,
             files: DayFileQueue::default(),
-            waiting: Vec::new(),
         }
     }
 
@@ -286,12 +283,7 @@ impl Follows for RiskEvaluator {
                 self.distrust();
             }
         }
-        let cursor = self.follower.cursor();
-        for (_, waiter) in self.waiting.extract_if(.., |(id, waiter)| *id <= cursor || waiter.is_closed()) {
-            // a reader that is gone needs no answer
-            let _ = waiter.send(());
-        }
-        if !self.is_rebuilt() && cursor >= self.until {
+        if !self.is_rebuilt() && self.follower.cursor() >= self.until {
             self.rebuilt(ctx);
         }
     }
@@ -344,17 +336,10 @@ impl Handler<Tick> for RiskEvaluator {
 impl Handler<Sync> for RiskEvaluator {
     type Result = MessageResult<Sync>;
 
-    fn handle(&mut self, Sync(_permit): Sync, _: &mut Self::Context) -> Self::Result {
-        let (done, taken) = oneshot::channel();
-        let newest = self.follower.newest();
-        if self.follower.cursor() >= newest {
-            let _ = done.send(());
-        } else {
-            // who has given up waits no longer
-            self.waiting.retain(|(_, waiter)| !waiter.is_closed());
-            self.waiting.push((newest, done));
-        }
-        MessageResult(taken)
+    fn handle(&mut self, Sync(_permit): Sync, ctx: &mut Self::Context) -> Self::Result {
+        let panics = self.around.panics.clone();
+        // who asks a question that is a bug's undoing hears at once that nobody will answer
+        MessageResult(panics.guard(NAME, || barrier(self, ctx)).unwrap_or_else(|_| oneshot::channel().1))
     }
 }
 

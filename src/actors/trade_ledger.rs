@@ -103,7 +103,7 @@ struct Reopen;
 impl TradeLedger {
     pub(super) fn new(history: History, around: Surroundings, status: Arc<LedgerStatus>) -> Self {
         Self {
-            follower: Follower::new(history, EventId::ZERO),
+            follower: Follower::unhurried(history, EventId::ZERO),
             around,
             writer: None,
             pending: Vec::new(),
@@ -354,6 +354,8 @@ impl Handler<Sync> for TradeLedger {
         // who has given up waits no longer
         self.waiting.retain(|(_, waiter)| !waiter.is_closed());
         self.waiting.push((self.follower.newest().max(self.until), done));
+        let panics = self.around.panics.clone();
+        let _ = panics.guard(NAME, || follow(self, ctx));
         if self.is_due() {
             self.flush(ctx);
         }

@@ -29,10 +29,15 @@ impl Bell {
         Subscriber { recipient: recipient.downgrade(), on_its_way: Arc::clone(&self.0) }
     }
 
-    /// To be called first on each [`RingMoved`]: whatever enters the ring from here on rings again.
+    /// To be called first on each [`RingMoved`], but for those of a rest: whatever enters the ring from here on rings again.
     pub fn heard(&self) {
         // a swap, not a store: it orders what the subscriber reads next behind what the bus wrote before it rang
         self.0.swap(false, Ordering::SeqCst);
+    }
+
+    /// Keeps the bus from ringing until this is [`heard`](Self::heard), as if a message were on its way.
+    pub fn hush(&self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod engines;
+mod follower;
 mod ledger;
 mod ledger_openings;
 mod metrics;
