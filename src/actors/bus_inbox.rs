@@ -1,7 +1,7 @@
-//! What waits before the bus: batches that nobody has to be woken for while a commit is under way.
+//! What waits before the bus while a commit is under way.
 //!
-//! A commit takes as long as dozens of posts need to arrive. If each were a message of its own, the bus's thread would be
-//! woken for each, to do nothing but wait on; so it is told of the first one only, and takes the others when it is free.
+//! A commit takes as long as dozens of posts need to arrive. If each were a message of its own, each would have to wake the
+//! bus's thread; so it is told of the first one only, and takes the others along.
 
 use std::sync::Arc;
 

@@ -1,7 +1,10 @@
 //! The event bus: one total order. It gives ids, hands groups of events to the journal, and delivers what was committed.
 //!
-//! While one group is being committed the next one gathers, so the size of a commit follows the load and no event waits
-//! for a timer. An event enters the ring only when it is committed: nobody sees what a crash could take back.
+//! While one group is being committed the next one gathers in the inbox, so the size of a commit follows the load and no
+//! event waits for a timer. An event enters the ring only when it is committed: nobody sees what a crash could take back.
+//!
+//! The bus has nothing to do during a commit, nor the journal while it delivers, so they share a thread. What arrives while a
+//! group is delivered makes the next one larger.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,11 +31,9 @@ use crate::storage::{Duplicate, StorageError};
 /// The bus's name in logs and `/health`.
 pub const NAME: &str = "event_bus";
 
-/// A commit takes at most so many events, so that the first of them does not wait for too long.
-const MAX_GROUP: usize = 8_192;
-
-/// To deliver so many events takes less than a tenth of a commit.
-const SMALL_GROUP: usize = 64;
+/// A commit takes at most so many events, unless one batch has more: the first of them does not wait for too long, and a ring
+/// of the usual size holds two commits, so that whoever reads the one during the next does not need the journal.
+const MAX_GROUP: usize = 2_048;
 
 /// Counters that routes read.
 #[derive(Debug, Default)]
@@ -171,12 +172,6 @@ impl EventBus {
         let commit = wrap_future::<_, Self>(self.journal.send(append));
         ctx.spawn(commit.map(move |outcome, bus, ctx| {
             bus.committing = false;
-            // the journal works on the next group while a large one is delivered; a small one is delivered at once, and what
-            // arrives meanwhile makes the next one larger
-            let is_large = group.iter().map(|job| job.events.len()).sum::<usize>() > SMALL_GROUP;
-            if is_large {
-                bus.commit_next(ctx);
-            }
             let newest = group.last().and_then(|job| job.events.last()).map(|event| event.id());
             let delivered = bus.panics.clone().guard(NAME, || bus.deliver(group, outcome));
             if let (Err(_), Some(newest)) = (delivered, newest) {
@@ -184,9 +179,7 @@ impl EventBus {
                 bus.ring.forget(newest);
                 bus.wake();
             }
-            if !is_large {
-                bus.commit_next(ctx);
-            }
+            bus.commit_next(ctx);
             bus.tell_if_drained();
         }));
     }

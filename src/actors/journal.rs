@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, MessageResult};
+use actix::fut::wrap_future;
+use actix::{Actor, ActorFutureExt as _, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, MessageResult};
 use parking_lot::RwLock;
 
 use super::supervision::Panics;
@@ -86,7 +87,7 @@ pub struct Journal {
 pub struct Append {
     /// The events, in the order of their ids.
     pub events: Vec<Arc<Event>>,
-    /// When they were handed over: in the mailbox they may wait for a batch of deletions.
+    /// When they were handed over.
     pub handed_over: Instant,
 }
 
@@ -106,7 +107,7 @@ struct Retain;
 struct Probe;
 
 impl Journal {
-    /// Starts the journal on `arbiter`, whose thread it may block.
+    /// Starts the journal on `arbiter`, whose thread it blocks while it writes: it shares it with the bus alone.
     pub fn start(
         arbiter: &ArbiterHandle,
         log: Box<dyn EventLog>,
@@ -192,9 +193,10 @@ impl Handler<Retain> for Journal {
         let expired = self.clock.now().micros().saturating_sub(age);
         let expired = EventId::first_at(crate::domain::clock::Timestamp::from_micros(expired));
         let max_bytes = self.retention.max_bytes;
-        // batch by batch through the mailbox, so that commits come in between
         if self.work(|log| log.retain(expired, max_bytes)) == Ok(true) {
-            ctx.notify(Retain);
+            // the bus is on this thread: it has its turn between two batches, and so has what it sends
+            let others = wrap_future::<_, Self>(tokio::task::yield_now());
+            ctx.spawn(others.map(|(), _, ctx| ctx.notify(Retain)));
         }
     }
 }
@@ -222,6 +224,8 @@ mod tests {
     struct Faulty {
         fail: Arc<AtomicBool>,
         panic: Arc<AtomicBool>,
+        /// Batches that are to be deleted.
+        expired: Arc<AtomicU64>,
     }
 
     impl EventLog for Faulty {
@@ -230,7 +234,9 @@ mod tests {
             self.probe().map(|()| Vec::new())
         }
         fn retain(&mut self, _: EventId, _: u64) -> Result<bool, StorageError> {
-            self.probe().map(|()| false)
+            let left = self.expired.load(Ordering::SeqCst).saturating_sub(1);
+            self.expired.store(left, Ordering::SeqCst);
+            self.probe().map(|()| left > 0)
         }
         fn probe(&mut self) -> Result<(), StorageError> {
             if self.fail.load(Ordering::SeqCst) { Err(StorageError::Full("no room".into())) } else { Ok(()) }
@@ -262,6 +268,20 @@ mod tests {
         let (journal, _, _, measures) = started(Faulty::default());
         journal.send(Append { events: Vec::new(), handed_over }).await.expect("answered").expect("committed");
         assert!(u128::from(measures.waits.read().sum) >= waited.as_micros());
+    }
+
+    #[actix_web::test]
+    async fn others_on_its_thread_have_their_turn_between_two_batches_of_deletions() {
+        let log = Faulty::default();
+        log.expired.store(100, Ordering::SeqCst);
+        let expired = Arc::clone(&log.expired);
+        let (_journal, ..) = started(log);
+        let mut turns = 0;
+        while expired.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+            turns += 1;
+        }
+        assert!(turns >= 50, "{turns}");
     }
 
     #[actix_web::test]

@@ -150,7 +150,8 @@ impl App {
             tracing::error!(%error, "the newest events cannot be read from the journal");
         }
 
-        let (bus_thread, journal_thread) = (Arbiter::new(), Arbiter::new());
+        // one thread for both: each waits for the other, so a second one would only have to be woken twice a commit
+        let bus_thread = Arbiter::new();
         let status = SharedStatus::default();
         let retention = Retention {
             max_age: config.journal.max_age,
@@ -159,7 +160,7 @@ impl App {
         };
         let commits = Arc::<CommitMeasures>::default();
         let journal = Journal::start(
-            &journal_thread.handle(),
+            &bus_thread.handle(),
             Box::new(log),
             retention,
             clock.clone(),
@@ -260,7 +261,7 @@ impl App {
             arbiters: [files_thread, benchmarks_thread, ledger_thread, metrics_thread]
                 .into_iter()
                 .chain(risk.threads)
-                .chain([engine_threads.1, engine_threads.0, bus_thread, journal_thread])
+                .chain([engine_threads.1, engine_threads.0, bus_thread])
                 .collect(),
         })
     }

@@ -139,8 +139,9 @@ impl Draft {
         let mut head = Vec::with_capacity(ROOM);
         let (plain, json) = write_head(&mut head, id, &self.header.event_type);
         let start = ROOM.saturating_sub(head.len());
-        for (slot, byte) in self.block.iter_mut().skip(start).zip(&head) {
-            *slot = *byte;
+        // of the same length, since the longest head fits the room
+        if let Some(room) = self.block.get_mut(start..start + head.len()) {
+            room.copy_from_slice(&head);
         }
         Event { id, header: self.header, block: self.block, start, plain: start + plain, json: start + json, tail: ROOM }
     }

@@ -1,7 +1,6 @@
 //! Event ids: one number that is time order, resume cursor and range query at once.
 
 use std::fmt;
-use std::io::Write as _;
 use std::str::FromStr;
 
 use super::clock::Timestamp;
@@ -72,8 +71,10 @@ impl EventId {
 
     /// Appends the text form to `out`.
     pub fn write(self, out: &mut Vec<u8>) {
-        // a Vec takes every write
-        let _ = write!(out, "{self}");
+        let mut digits = itoa::Buffer::new();
+        out.extend_from_slice(digits.format(self.millis()).as_bytes());
+        out.push(b'-');
+        out.extend_from_slice(digits.format(self.0 & SEQUENCE_MASK).as_bytes());
     }
 }
 
@@ -127,6 +128,13 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn an_id_is_written_as_it_is_shown(id in any::<u64>()) {
+            let mut text = Vec::new();
+            EventId::from_u64(id).write(&mut text);
+            prop_assert_eq!(text, EventId::from_u64(id).to_string().into_bytes());
+        }
+
         #[test]
         fn ids_strictly_increase_across_restarts_and_clock_steps(
             times in proptest::collection::vec((0_i64..4_000_000_000_000_000, any::<bool>()), 1..200),

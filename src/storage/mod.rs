@@ -18,6 +18,7 @@ pub mod log_tail;
 pub mod overrides_content;
 pub mod query;
 pub mod sqlite;
+mod sqlite_insert;
 pub mod sqlite_reader;
 #[cfg(test)]
 mod tests;

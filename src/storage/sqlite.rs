@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use super::query::severity_rank;
+use super::sqlite_insert::{self, Inserts};
 use super::{Duplicate, Durability, EventLog, LogStats, StorageError};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::Event;
@@ -33,9 +33,6 @@ const MIGRATIONS: &[&str] = &["
     create table meta(key text primary key, value integer not null) without rowid;
     insert into meta values('floor', 0), ('birth', 0), ('events', 0);
 "];
-
-const INSERT: &str = "insert into events(id, ts, type, severity, profile_id, source, symbol, strategy, body)
-    values(?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// So many rows are deleted in one go: a few ms, between two commits.
 const RETENTION_BATCH: i64 = 2_000;
@@ -73,6 +70,7 @@ pub struct SqliteLog {
     stats: LogStats,
     page_size: u64,
     dedup_window: Duration,
+    inserts: Inserts,
     /// Held as long as this process owns the file.
     _lock: Option<File>,
     /// The file, and which one it was when it was opened.
@@ -219,7 +217,7 @@ impl SqliteLog {
             floor,
             birth: EventId::from_sql(meta("birth")?),
         };
-        Ok(Self { connection, stats, page_size, dedup_window, _lock: None, file: None })
+        Ok(Self { connection, stats, page_size, dedup_window, inserts: Inserts::default(), _lock: None, file: None })
     }
 
     /// Lets the file grow to so many pages only, as a full disk would.
@@ -276,40 +274,12 @@ fn set_meta(transaction: &Transaction<'_>, key: &str, value: i64) -> rusqlite::R
 impl SqliteLog {
     /// One transaction with all of `batch` that is not there yet.
     fn insert(&mut self, batch: &[Arc<Event>]) -> Result<Vec<Duplicate>, StorageError> {
-        let mut duplicates = Vec::new();
         let mut stats = self.stats;
         let window = batch.first().map_or(EventId::ZERO, |event| self.window_start(event.id()));
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        {
-            let mut insert = transaction.prepare_cached(INSERT)?;
-            let mut find = transaction.prepare_cached("select id from event_ids where source = ? and event_id = ?")?;
-            let mut remember = transaction.prepare_cached("insert or replace into event_ids values(?, ?, ?)")?;
-            for (index, event) in batch.iter().enumerate() {
-                let (id, header) = (event.id(), event.header());
-                if let Some(event_id) = header.event_id.as_deref() {
-                    let source = header.source.as_deref().unwrap_or_default();
-                    let first = find.query_row([source, event_id], |row| row.get(0)).optional()?.map(EventId::from_sql);
-                    if let Some(first) = first.filter(|first| *first >= window) {
-                        duplicates.push(Duplicate { index, first });
-                        continue;
-                    }
-                    remember.execute(params![source, event_id, id.to_sql()])?;
-                }
-                insert.execute(params![
-                    id.to_sql(),
-                    header.timestamp.micros(),
-                    header.event_type.as_str(),
-                    header.severity.map(severity_rank),
-                    header.profile_id,
-                    header.source.as_deref(),
-                    header.symbol.as_deref(),
-                    header.strategy.as_deref(),
-                    event.tail().as_bytes(),
-                ])?;
-                stats.newest = id;
-                stats.events += 1;
-            }
-        }
+        let inserted = sqlite_insert::insert(&transaction, &self.inserts, batch, window)?;
+        stats.events += inserted.count;
+        stats.newest = inserted.newest.unwrap_or(stats.newest);
         set_meta(&transaction, "events", i64::try_from(stats.events).unwrap_or(i64::MAX))?;
         stats.bytes = used(&transaction, self.page_size)?;
         transaction.commit().map_err(|error| match StorageError::from(error) {
@@ -318,7 +288,7 @@ impl SqliteLog {
             other => other,
         })?;
         self.stats = stats;
-        Ok(duplicates)
+        Ok(inserted.duplicates)
     }
 }
 

@@ -134,6 +134,30 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Statements take one row or many, so batches are of any size about theirs.
+    #[test]
+    fn of_a_batch_of_any_size_each_event_is_there_once(ids in proptest::collection::vec(proptest::option::of(0_u32..100), 1..300)) {
+        let place = memory();
+        let mut log = opened(&place, Durability::Memory).log;
+        let header = |id: Option<u32>| Header { event_id: id.map(|id| id.to_string().into()), ..named("", "s") };
+        let batch: Vec<_> = ids.iter().zip(1..).map(|(id, n)| event(n, header(*id))).collect();
+        let mut first = std::collections::HashMap::new();
+        let (mut fresh, mut repeated) = (Vec::new(), Vec::new());
+        for (index, (id, event)) in ids.iter().zip(&batch).enumerate() {
+            match id.and_then(|id| first.get(&id).copied()) {
+                Some(first) => repeated.push(Duplicate { index, first }),
+                None => fresh.push(event.json().to_owned()),
+            }
+            id.map(|id| first.entry(id).or_insert_with(|| event.id()));
+        }
+        prop_assert_eq!(log.append(&batch), Ok(repeated));
+        prop_assert_eq!(log.stats().events, fresh.len() as u64);
+        let (read, _) = reader(&place).events(EventId::ZERO, EventId::MAX, 1_000, usize::MAX).expect("read");
+        prop_assert_eq!(read.iter().map(|event| event.json().to_owned()).collect::<Vec<_>>(), fresh);
+    }
+}
+
 #[test]
 fn a_senders_own_id_is_known_within_the_window_per_source_and_over_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
