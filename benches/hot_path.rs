@@ -71,6 +71,26 @@ fn ring(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn filters(criterion: &mut Criterion) {
+    let event = events(1, 1).remove(0);
+    let mut group = criterion.benchmark_group("filter, one event");
+    let symbol = Filter { symbols: vec!["NIFTY24FUT".into()], ..Filter::default() };
+    let other = Filter { event_types: vec!["order_event".into(), "tick".into()], ..Filter::default() };
+    let types = vec!["order_event".into(), "indicator_event".into()];
+    let several = Filter { event_types: types, strategies: vec!["EMA_20_50".into()], ..symbol.clone() };
+    let all =
+        [("everything", Filter::default()), ("by symbol", symbol), ("by type, symbol, strategy", several), ("no match", other)];
+    for (name, filter) in all {
+        group.bench_with_input(BenchmarkId::from_parameter(name), &filter, |bencher, filter| {
+            bencher.iter(|| black_box(filter).matches(black_box(event.header())));
+        });
+    }
+    group.bench_function("baseline: one comparison of text", |bencher| {
+        bencher.iter(|| black_box(event.header()).symbol.as_deref() == black_box(Some("NIFTY24FUT")));
+    });
+    group.finish();
+}
+
 /// Commits of 500 events, as a busy service makes them, beside the same rows in a table without any index.
 fn journal(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("journal commit of 500 events");
@@ -119,5 +139,5 @@ fn journal(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, ingest, ring, journal);
+criterion_group!(benches, ingest, filters, ring, journal);
 criterion_main!(benches);
